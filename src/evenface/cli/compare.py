@@ -1,0 +1,53 @@
+"""Put runs side by side: recall per class, the aggregates, and a paired test of each method against the first run's.
+
+  evenface compare runs/ce runs/rbcf
+  evenface compare runs/ce-s0 runs/ce-s1 runs/ce-s2 runs/rbcf-s0 runs/rbcf-s1 runs/rbcf-s2
+
+Runs that differ only in their seed are one method.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="run folders that were evaluated on the split")
+    parser.add_argument("--split", default="test", choices=["train", "validation", "test"], help="default: test")
+    parser.add_argument("--tta", default="none", choices=["none", "flip"], help="the evaluation with mirror averaging")
+    parser.add_argument("--without-duplicates", action="store_true", help="leave out images that stand in train pixel for pixel")
+    parser.add_argument("--resamples", type=int, default=10_000, metavar="N", help="of the bootstrap (default: 10000)")
+    parser.add_argument("--format", choices=["text", "markdown", "json"], default="text", help="default: text")
+    parser.add_argument("-o", "--output", type=Path, help="also write the comparison as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from evenface.errors import ConfigError
+    from evenface.evaluation.records import plain, write_metrics
+    from evenface.report.tables import comparison_table, methods_table
+    from evenface.runs import compare
+
+    if args.resamples < 100:
+        raise ConfigError("--resamples must be at least 100 for an interval to mean anything.")
+    comparison, counts = compare(
+        args.runs, split=args.split, tta=args.tta, without_duplicates=args.without_duplicates, resamples=args.resamples
+    )
+    if args.output is not None:
+        write_metrics(args.output, comparison.to_dict())
+    if args.format == "json":
+        print(json.dumps(plain(comparison.to_dict()), indent=1, allow_nan=False))
+        return 0
+    tables = [methods_table(comparison, counts)] + ([comparison_table(comparison)] if comparison.pairs else [])
+    console = Console()
+    for table in tables:
+        if args.format == "markdown":
+            print(table.markdown())
+        else:
+            console.print(table)
+    for note in comparison.notes if args.format == "text" else ():
+        console.print(note, highlight=False, soft_wrap=True)
+    return 0

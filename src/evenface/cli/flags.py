@@ -1,0 +1,52 @@
+"""Flags from dataclass fields: the name with dashes, the type from the annotation, the help from the metadata, the default in the help."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import types
+import typing
+from typing import Any
+
+
+def add_fields(parser: argparse._ActionsContainer, cls: type[Any], *, skip: tuple[str, ...] = ()) -> None:
+    """A flag per field, grouped by the field's `group`; a flag that is not given leaves no trace, so that files and presets
+    can stand behind it.
+    """
+    hints = typing.get_type_hints(cls)
+    groups: dict[str, argparse._ArgumentGroup] = {}
+    for field in dataclasses.fields(cls):
+        if field.name in skip:
+            continue
+        name = field.metadata.get("group", "")
+        if name and name not in groups:
+            groups[name] = parser.add_argument_group(name)
+        add_field(groups.get(name, parser), field, hints[field.name])
+
+
+def add_field(parser: argparse._ActionsContainer, field: dataclasses.Field[Any], hint: Any) -> None:
+    """One field as `--its-name`."""
+    names = [*field.metadata.get("flags", ()), f"--{field.name.replace('_', '-')}"]
+    default = "" if field.default in (None, dataclasses.MISSING) else f" (default: {field.default})"
+    options: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS, "help": field.metadata.get("help", "") + default}
+    kind, choices = kind_of(hint)
+    if kind is bool:
+        parser.add_argument(*names, action=argparse.BooleanOptionalAction, **options)
+        return
+    if choices:
+        options["choices"] = choices
+    elif kind in (int, float):
+        options["metavar"] = "N" if kind is int else "X"
+    else:
+        options["metavar"] = field.name.upper().split("_")[-1]
+    parser.add_argument(*names, type=kind, **options)
+
+
+def kind_of(hint: Any) -> tuple[type[Any], tuple[Any, ...]]:
+    """The plain type behind an annotation (`float | None` is a float) and the choices of a Literal."""
+    if isinstance(hint, types.UnionType):
+        hint = next(part for part in typing.get_args(hint) if part is not type(None))
+    if typing.get_origin(hint) is typing.Literal:
+        choices = typing.get_args(hint)
+        return type(choices[0]), choices
+    return hint, ()

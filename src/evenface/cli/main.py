@@ -1,0 +1,115 @@
+"""The command `evenface`: finds the verb, imports only that one, and turns errors into one line and an exit code.
+
+Each verb is a module of this folder with `add_arguments(parser)` and `run(args) -> exit code`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from typing import NoReturn
+
+from evenface._version import __version__
+from evenface.errors import EvenfaceError
+
+
+VERBS = {
+    "train": "train a model on a data set with one of the methods, or resume a run",
+    "evaluate": "score a run or a model folder on a split, with an interval on every number",
+    "compare": "put runs side by side, with a paired test",
+    "methods": "list the training methods and their options",
+    "data": "look into a data set: stats, subset, sheet",
+    "doctor": "check this machine and its packages",
+}
+
+EPILOG = """\
+first steps:
+  evenface train --dataset synthetic --method rbcf --img-size 48 --epochs 6 -o runs/first
+  evenface evaluate runs/first --split test
+  evenface compare runs/first runs/other
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with one clear line on wrong usage, and the nearest spelling of an unknown flag."""
+
+    def error(self, message: str) -> NoReturn:
+        unknown = message.partition("unrecognized arguments: ")[2].split()
+        if unknown and unknown[0].startswith("-"):
+            flags = list(_flags(self))
+            close = difflib.get_close_matches(unknown[0].split("=")[0], flags, n=1)
+            message = f"Unknown flag {unknown[0]}" + (f"; did you mean {close[0]}?" if close else f"; `{self.prog} --help` lists them.")
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def _flags(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """The flags of a parser and of the verbs below it."""
+    for action in parser._actions:
+        yield from action.option_strings
+        if isinstance(action, argparse._SubParsersAction):
+            for verb in action.choices.values():
+                yield from _flags(verb)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns 0 done, 1 failed, 2 wrong usage."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        try:
+            code = _verb(words) if words and words[0] in VERBS else _top(words)
+        except SystemExit as done:  # argparse's way out, and rich's where the reader has gone
+            code = 0 if isinstance(done.__context__, BrokenPipeError) else int(done.code or 0)
+        sys.stdout.flush()  # a reader that has gone is noticed here, not while Python shuts down
+    except BrokenPipeError:  # the reader (head, less) has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
+
+
+def _verb(words: Sequence[str]) -> int:
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    module = importlib.import_module(f"evenface.cli.{words[0]}")
+    parser = Parser(
+        prog=f"evenface {words[0]}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    try:
+        if hasattr(module, "parse"):  # a verb whose flags depend on other flags
+            args = module.parse(parser, words[1:])
+        else:
+            module.add_arguments(parser)
+            args = parser.parse_args(words[1:])
+        return int(module.run(args))
+    except EvenfaceError as error:
+        print(f"evenface {words[0]}: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        raise
+    except OSError as error:  # a folder that may not be written to, a file in the place of a folder
+        where = f": {error.filename}" if error.filename else ""
+        print(f"evenface {words[0]}: {error.strerror or error}{where}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"evenface {words[0]}: stopped.", file=sys.stderr)
+        return 1
+
+
+def _top(words: Sequence[str]) -> int:
+    parser = Parser(prog="evenface", description="Facial expression recognition that stays good on the rare expressions.", epilog=EPILOG,
+                    formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.add_argument("-V", "--version", action="version", version=f"evenface {__version__}")
+    verbs = parser.add_subparsers(metavar="VERB", title="verbs")
+    for name, text in VERBS.items():
+        verbs.add_parser(name, help=text)
+    if words and not words[0].startswith("-"):
+        close = difflib.get_close_matches(words[0], VERBS, n=1)
+        hint = f"did you mean '{close[0]}'?" if close else f"verbs are: {', '.join(VERBS)}."
+        print(f"evenface: Unknown verb '{words[0]}'; {hint}", file=sys.stderr)
+        return 2
+    parser.parse_args(words)
+    parser.print_help()
+    return 0

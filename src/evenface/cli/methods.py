@@ -1,0 +1,150 @@
+"""The training methods, or one of them with its options.
+
+  evenface methods
+  evenface methods rbcf
+  evenface methods path/to/mine.py:MyMethod --format json
+
+Every option is a flag of `evenface train --method NAME`, and a line under `method_options` in a settings file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import inspect
+import json
+import textwrap
+import typing
+from collections.abc import Callable
+from typing import Any
+
+from evenface.cli.flags import kind_of
+
+
+WIDTH = 100
+KINDS = {"int": "a whole number", "float": "a number", "str": "a text", "bool": "no value"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", nargs="?", help="a method, or path/to/file.py:Class; without it all are listed")
+    parser.add_argument("--format", choices=["text", "json", "markdown"], default="text", help="default: text")
+
+
+def run(args: argparse.Namespace) -> int:
+    from evenface.methods import METHODS
+
+    if args.name is None:
+        listed = [_about(name) for name in METHODS]
+        writers: dict[str, Callable[..., str]] = {"text": _list_text, "markdown": _list_markdown, "json": _json}
+        print(writers[args.format](listed))
+    else:
+        one = {**_about(args.name), "options": _options(args.name)}
+        writers = {"text": _one_text, "markdown": _one_markdown, "json": _json}
+        print(writers[args.format](one))
+    return 0
+
+
+def _about(name: str) -> dict[str, Any]:
+    """What a method says of itself. `views` is how many it needs with its defaults."""
+    from evenface.labels import BASIC
+    from evenface.methods import Setting, create_method, get_method
+
+    cls = get_method(name)
+    made = create_method(name, Setting(BASIC, (100,) * len(BASIC), epochs=1), {})
+    idea = (inspect.getdoc(cls) or "").partition("\n")[0]
+    known = {key: getattr(cls, key, None) for key in ("title", "paper", "year")}
+    return {"name": name, **known, "idea": idea, "views": made.views}
+
+
+def _options(name: str) -> list[dict[str, Any]]:
+    """The options of a method, as flags and as what they take."""
+    from evenface.methods import get_method
+
+    cls = get_method(name).Options
+    hints = typing.get_type_hints(cls)
+    options = []
+    for field in dataclasses.fields(cls):
+        kind, choices = kind_of(hints[field.name])
+        about = {key: field.metadata.get(key) for key in ("low", "below", "help")}
+        options.append(
+            {
+                "name": field.name,
+                "flag": _flag(field.name, kind),
+                "type": kind.__name__,
+                "choices": list(choices),
+                "default": field.default,
+                **about,
+            }
+        )
+    return options
+
+
+def _flag(name: str, kind: type[Any]) -> str:
+    flag = name.replace("_", "-")
+    return f"--{flag} / --no-{flag}" if kind is bool else f"--{flag}"
+
+
+def _json(found: Any) -> str:
+    return json.dumps({"schema_version": 1, "methods" if isinstance(found, list) else "method": found}, indent=1, ensure_ascii=False)
+
+
+def _list_text(found: list[dict[str, Any]]) -> str:
+    width = max(len(about["name"]) for about in found)
+    blocks = [_head(about, width) for about in found]
+    return "\n".join([*blocks, "evenface methods NAME shows the options of one."])
+
+
+def _one_text(about: dict[str, Any]) -> str:
+    lines = [_head(about, len(about["name"]))]
+    for option in about["options"]:
+        takes = " | ".join(map(str, option["choices"])) or KINDS.get(option["type"], option["type"])
+        lines.append(f"  {option['flag']}  {takes}  (default: {_plain(option['default'])})")
+        lines.append(_wrapped(f"{option['help'] or ''}{_bounds(option)}", 6))
+    if not about["options"]:
+        lines.append("  It has no options of its own.")
+    return "\n".join([*lines, "", f"evenface train --method {about['name']} ..."])
+
+
+def _head(about: dict[str, Any], width: int) -> str:
+    views = f"{about['views']} view{'s' if about['views'] > 1 else ''}"
+    indent = width + 17
+    lines = [f"{about['name']:<{width}}  {about['year'] or '':<4}  {views:<7}  {about['title'] or ''}".rstrip()]
+    lines += [_wrapped(text, indent) for text in (about["idea"], about["paper"]) if text]
+    return "\n".join([*lines, ""])
+
+
+def _wrapped(text: str, indent: int) -> str:
+    return textwrap.fill(text, WIDTH, initial_indent=" " * indent, subsequent_indent=" " * indent)
+
+
+def _bounds(option: dict[str, Any]) -> str:
+    parts = [f"{words} {option[key]:g}" for key, words in (("low", "at least"), ("below", "below")) if option[key] is not None]
+    return f"; {' and '.join(parts)}" if parts else ""
+
+
+def _plain(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _list_markdown(found: list[dict[str, Any]]) -> str:
+    rows = [[f"`{a['name']}`", a["title"], a["year"], a["views"], a["idea"], a["paper"]] for a in found]
+    return _table(["method", "title", "year", "views", "idea", "paper"], rows)
+
+
+def _one_markdown(about: dict[str, Any]) -> str:
+    rows = [
+        [
+            f"`{o['flag']}`",
+            ", ".join(f"`{c}`" for c in o["choices"]) or KINDS.get(o["type"], o["type"]),
+            f"`{_plain(o['default'])}`",
+            f"{o['help']}{_bounds(o)}",
+        ]
+        for o in about["options"]
+    ]
+    head = f"**{about['title']}** (`{about['name']}`, {about['year']}): {about['idea']} {about['paper'] or ''}"
+    return f"{head}\n\n{_table(['flag', 'takes', 'default', 'meaning'], rows)}"
+
+
+def _table(head: list[str], rows: list[list[Any]]) -> str:
+    cells = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join("" if c is None else str(c).replace("|", "\\|") for c in row) + " |" for row in cells)

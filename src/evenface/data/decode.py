@@ -1,0 +1,82 @@
+"""From encoded bytes to uint8 RGB pixels, the one way for training, prediction and the audits.
+
+    decode(Path("face.jpg").read_bytes(), 112)      # (112, 112, 3) uint8 RGB
+
+The first frame of an animation; upright by the EXIF orientation; 16-bit grey scaled to 8; an alpha channel is dropped.
+"""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image
+
+
+UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError, EOFError)
+"""What a file that is missing or holds no image may raise."""
+
+_ORIENTATION = 0x0112  # EXIF tag
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def open_rgb(data: bytes) -> Image.Image:
+    """Decodes an image, turned upright by its EXIF orientation, as 8-bit RGB.
+
+    Raises:
+        one of `UNREADABLE`: the bytes are empty, truncated or no image.
+    """
+    if not data:
+        raise OSError("empty file")
+    try:
+        return _open_rgb(data)
+    except (*UNREADABLE, MemoryError):
+        raise
+    except Exception as error:  # for damage inside a file Pillow's plugins also raise struct.error, RuntimeError, KeyError ...
+        raise OSError(f"damaged image ({type(error).__name__}: {error})") from error
+
+
+def _open_rgb(data: bytes) -> Image.Image:
+    image: Image.Image = Image.open(io.BytesIO(data))
+    image.load()
+    turn = _UPRIGHT.get(_orientation(image) or 1)
+    if turn is not None:
+        image = image.transpose(turn)
+    if image.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion would clip it to white
+        return Image.fromarray((np.asarray(image, dtype=np.uint32) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")  # straight to RGB, Pillow would warn, and warnings cannot be silenced safely in threads
+    return image.convert("RGB")
+
+
+def _orientation(image: Image.Image) -> int | None:
+    """The EXIF orientation, 1 to 8; None where there is none. (`ImageOps.exif_transpose` fails on damage elsewhere in the EXIF data.)"""
+    try:
+        value = image.getexif().get(_ORIENTATION)
+    except Exception:  # damaged EXIF data raise whatever their bytes spell; the pixels are whole
+        return None
+    return value if isinstance(value, int) else None
+
+
+def decode(data: bytes, size: int | None = None) -> np.ndarray:
+    """Pixels (H, W, 3), uint8 RGB; with `size`, resized to a square of that side (bicubic, antialiased when it shrinks)."""
+    image = open_rgb(data)
+    return np.asarray(image) if size is None else resize(image, size)
+
+
+def resize(image: Image.Image, size: int) -> np.ndarray:
+    """Pixels (size, size, 3), uint8 RGB."""
+    return np.asarray(image if image.size == (size, size) else image.resize((size, size), Image.Resampling.BICUBIC))
+
+
+def is_grey(pixels: np.ndarray) -> bool:
+    """Whether the three channels (H, W, 3) are equal everywhere."""
+    return bool((pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 1] == pixels[..., 2]).all())

@@ -1,0 +1,318 @@
+"""FERPlus: FER2013's 35,887 grey 48x48 faces, each with the votes of ten annotators (Barsoum et al., ICMI 2016).
+
+    read_ferplus("path/to/ferplus").counts("train")        # {"happiness": 7287, "neutral": 8740, ...}, 24,941 in all
+
+Three layouts are read as they come (see `TREE`). How ten votes become a label is the option `labels`:
+
+`majority`     (default; the published protocol, 24,941 / 3,186 / 3,137 with 7 classes.) A count of one is taken for a slip and set to 0;
+               the expression with the most votes is the label if it has *more than half* of the votes left, those for `unknown`
+               and `NF` (not a face) included. Other rows are dropped. Then contempt is dropped for 7 classes.
+`max`          The largest of the ten raw counts, ties to the first in the file's order (neutral, happiness, surprise, sadness, anger,
+               disgust, fear, contempt, unknown, NF); rows whose winner is unknown or NF are dropped, and contempt for 7 classes.
+`probability`  As the original code does, only *train* changes: validation and test rows are those of `majority`, so the numbers compare.
+               Train keeps each row where, after counts of one are set to 0, a kept class has votes and neither unknown nor NF (nor, for
+               7 classes, contempt) has as many as the best class. `soft` (all splits) is the share of each kept class in the votes
+               for kept classes; votes for unknown, NF and a dropped contempt do not enter it. `label` is its arg-max (ties as above).
+`fer2013`      The rows of `majority`; train labels are FER2013's own, a real label noise (a third of them differ), with the
+               majority label in `clean_label`. Validation and test keep the majority label. Not for the PNG folders, which lack it.
+
+An id is FERPlus's file name without its suffix. Four names stand on two rows each; the second gets `-2`, the same in all layouts.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+from PIL import Image
+
+from evenface.data.layout import not_found, present, require_folder
+from evenface.data.manifest import IMAGE_TYPE, SPLITS, Manifest
+from evenface.errors import ConfigError, DataError, unknown_name
+from evenface.labels import ORDERS, canonical, class_set
+
+
+TREE = """
+  train.parquet  validation.parquet  test.parquet      (image, fer2013_label, votes_neutral ... votes_NF)
+or
+  fer2013.csv                                          (emotion,pixels,Usage)
+  fer2013new.csv                                       (Usage,Image name,neutral,...,NF: the votes, from the FERPlus repository)
+or
+  FER2013Train/  FER2013Valid/  FER2013Test/           (each with fer0000000.png ... and label.csv)
+"""
+LICENCE = "FER2013 images: research use only; FERPlus votes: MIT"
+
+NAMED = ORDERS["ferplus"]  # the first eight of the ten columns
+VOTES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")
+USAGE = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
+FOLDERS = {"train": "FER2013Train", "validation": "FER2013Valid", "test": "FER2013Test"}
+RULES = ("majority", "max", "probability", "fer2013")
+
+_UNDECIDED = -1
+
+
+def read_ferplus(root: str | Path, *, classes: int = 7, labels: str = "majority") -> Manifest:
+    """Reads FERPlus from any of its layouts.
+
+    Args:
+        root: the folder that holds one of the layouts of `TREE`.
+        classes: 7, or 8 with contempt.
+        labels: the vote rule, one of `RULES`.
+
+    Returns:
+        A manifest with `votes_<name>` (ten columns, int8) and, except for the PNG folders, `fer2013_row` and `fer2013_label`.
+
+    Raises:
+        ConfigError: an unknown rule. DataError: no layout found, or files that disagree.
+    """
+    if labels not in RULES:
+        raise ConfigError(unknown_name("label rule", labels, RULES))
+    path = require_folder(root, "FERPlus", TREE)
+    choose = Chooser(class_set(classes), labels)
+    if all(_parquet_files(path, split) for split in SPLITS):
+        table = _from_parquet(path, choose)
+    elif (path / "fer2013new.csv").is_file() and (path / "fer2013.csv").is_file():
+        table = _from_csv(path, choose)
+    elif all((path / folder / "label.csv").is_file() for folder in FOLDERS.values()):
+        table = _from_folders(path, choose)
+    else:
+        raise not_found(path, "FERPlus", TREE)
+    return Manifest(table, choose.class_names, "ferplus", path, choose.sentences(), LICENCE)
+
+
+def majority(votes: np.ndarray) -> np.ndarray:
+    """The winning column (n,) of votes (n, 10), or -1 where no expression has more than half of the votes (see module docstring)."""
+    kept = _without_slips(votes)
+    best = kept.argmax(axis=1)
+    wins = (2 * kept.max(axis=1) > kept.sum(axis=1)) & (best < len(NAMED))
+    return np.where(wins, best, _UNDECIDED)
+
+
+def maximum(votes: np.ndarray) -> np.ndarray:
+    """The column (n,) with the most raw votes, first of equals; -1 where that is unknown or NF."""
+    best = votes.argmax(axis=1)
+    return np.where(best < len(NAMED), best, _UNDECIDED)
+
+
+def distribution(votes: np.ndarray, class_names: Sequence[str]) -> np.ndarray:
+    """Shares (n, L) of the votes for `class_names`, in their order, float32; a row is 0 where another column has as many as the best."""
+    kept = _without_slips(votes)
+    columns = [NAMED.index(name) for name in class_names]
+    inside = kept[:, columns].astype(np.float32)
+    outside = np.delete(kept, columns, axis=1).max(axis=1)
+    inside[inside.max(axis=1) <= outside] = 0
+    shares: np.ndarray = inside / np.maximum(inside.sum(axis=1, keepdims=True), 1)
+    return shares
+
+
+def _without_slips(votes: np.ndarray) -> np.ndarray:
+    return np.where(votes <= 1, 0, votes.astype(np.int64))
+
+
+class Chooser:
+    """Applies one rule split by split, and counts what it does for the notes."""
+
+    def __init__(self, class_names: tuple[str, ...], rule: str) -> None:
+        self.class_names = class_names
+        self.rule = rule
+        self.dropped: Counter[str] = Counter()
+        self.extra: tuple[str, ...] = ()
+        self.rows = self.kept = self.ties = self.nameless = 0
+        self._seen: Counter[str] = Counter()
+
+    def __call__(
+        self, split: str, names: Sequence[str | None], votes: np.ndarray, emotions: Sequence[str] | None
+    ) -> tuple[np.ndarray, pa.Table]:
+        """Decides one split.
+
+        Args:
+            split: train, validation or test.
+            names: file name of each row, or None where FERPlus gives none.
+            votes: (n, 10).
+            emotions: FER2013's own label of each row, or None.
+
+        Returns:
+            The rows kept (k,), int64, and a table of their id, split, label, soft, votes and fer2013_label.
+        """
+        if self.rule == "fer2013" and emotions is None:
+            raise ConfigError("The PNG folders of FERPlus do not hold FER2013's own labels; choose labels majority, max or probability.")
+        soft = distribution(votes, self.class_names)
+        winner = maximum(votes) if self.rule == "max" else majority(votes)
+        if self.rule == "probability" and split == "train":
+            order = np.array([NAMED.index(name) for name in self.class_names])
+            # ties go to the first in the file's order, not in ours: look the shares up in that order
+            shares = np.zeros((len(votes), len(NAMED)), dtype=np.float32)
+            shares[:, order] = soft
+            winner = np.where(soft.sum(axis=1) > 0, shares.argmax(axis=1), _UNDECIDED)
+        named = np.array([bool(name) for name in names], dtype=bool)
+        known = np.array([*(name in self.class_names for name in NAMED), False])  # the last is _UNDECIDED
+        keep = known[winner] & named
+        self._count(votes, winner, keep, named)
+
+        ids = np.array(self._ids(names), dtype=object)
+        rows = np.flatnonzero(keep)
+        voted = [NAMED[w] for w in winner[rows]]
+        columns: dict[str, pa.Array] = {"id": pa.array(ids[rows], pa.string()), "split": pa.array([split] * len(rows), pa.string())}
+        own = None if emotions is None else [emotions[int(r)] for r in rows]
+        if self.rule == "fer2013" and split == "train":
+            columns["label"], columns["clean_label"] = pa.array(own, pa.string()), pa.array(voted, pa.string())
+        else:
+            columns["label"] = pa.array(voted, pa.string())
+            if self.rule == "fer2013":
+                columns["clean_label"] = columns["label"]
+        if self.rule == "probability":
+            columns["soft"] = pa.FixedSizeListArray.from_arrays(pa.array(soft[rows].ravel(), pa.float32()), len(self.class_names))
+        for i, name in enumerate(VOTES):
+            columns[f"votes_{name}"] = pa.array(votes[rows, i].astype(np.int8))
+        if own is not None:
+            columns["fer2013_label"] = pa.array(own, pa.string())
+        return rows, pa.table(columns)
+
+    def _ids(self, names: Sequence[str | None]) -> list[str]:
+        """Unique ids; numbered before any row is dropped, so that no rule changes them."""
+        ids = []
+        for name in names:
+            stem = (name or "").removesuffix(".png")
+            self._seen[stem] += 1
+            ids.append(stem if self._seen[stem] == 1 else f"{stem}-{self._seen[stem]}")
+        return ids
+
+    def _count(self, votes: np.ndarray, winner: np.ndarray, keep: np.ndarray, named: np.ndarray) -> None:
+        self.rows += len(votes)
+        self.kept += int(keep.sum())
+        self.nameless += int((~named).sum())
+        judged = votes if self.rule == "max" else _without_slips(votes)
+        tied = (judged == judged.max(axis=1, keepdims=True)).sum(axis=1) > 1
+        self.ties += int((tied & named).sum())
+        lost = ~keep & named
+        contempt = lost & (winner == NAMED.index("contempt"))
+        nobody = lost & ~contempt & (judged[:, len(NAMED) :].max(axis=1) >= judged.max(axis=1))
+        self.dropped["were contempt"] += int(contempt.sum())
+        self.dropped["were mostly voted unknown or not a face"] += int(nobody.sum())
+        self.dropped["had no expression that the rule accepts"] += int((lost & ~contempt & ~nobody).sum())
+
+    def sentences(self) -> tuple[str, ...]:
+        reasons = [f"{n} {why}" for why, n in {"have no file name in FERPlus (not a face)": self.nameless, **self.dropped}.items() if n]
+        fate = "went to the first in the file's order" if self.rule == "max" else "were dropped unless the rule allows them"
+        if self.rule == "probability":
+            fate = "kept their shares in train"
+        return (
+            f"FERPlus rule '{self.rule}' with {len(self.class_names)} classes kept {self.kept} of {self.rows} rows"
+            + (f"; {', '.join(reasons)}." if reasons else "."),
+            f"{self.ties} rows have a tie for the most votes; they {fate}.",
+            *self.extra,
+        )
+
+
+def _parquet_files(root: Path, split: str) -> list[Path]:
+    """`train.parquet`, or the shards `train-00000-of-00002.parquet` that Hugging Face writes (there under data/)."""
+    for folder in (root, root / "data"):
+        files = [folder / f"{split}.parquet"] if (folder / f"{split}.parquet").is_file() else sorted(folder.glob(f"{split}-*.parquet"))
+        if files:
+            return files
+    return []
+
+
+def _from_parquet(root: Path, choose: Chooser) -> pa.Table:
+    columns = ["image", *(f"votes_{name}" for name in VOTES)]
+    own = ["fer2013_row", "fer2013_label"]
+    parts = []
+    for split in SPLITS:
+        files = _parquet_files(root, split)
+        there = set(pq.read_schema(files[0]).names)
+        if not there.issuperset(columns):
+            raise DataError(f"{files[0]} lacks the columns {', '.join(sorted(set(columns) - there))}; it is not a FERPlus table.")
+        table = pa.concat_tables([pq.read_table(f, columns=columns + [c for c in own if c in there]) for f in files])
+        image = table["image"].combine_chunks()
+        votes = np.stack([table[c].to_numpy() for c in columns[1:]], axis=1)
+        emotions = _canonical(table["fer2013_label"].to_pylist()) if "fer2013_label" in there else None
+        rows, part = choose(split, image.field("path").to_pylist(), votes, emotions)
+        part = part.add_column(3, "image", image.take(pa.array(rows)).cast(IMAGE_TYPE))
+        if "fer2013_row" in there:
+            part = part.append_column("fer2013_row", table["fer2013_row"].take(pa.array(rows)).combine_chunks())
+        parts.append(part)
+    return pa.concat_tables(parts)
+
+
+def _canonical(names: Sequence[str]) -> list[str]:
+    nouns = {name: canonical(name) for name in set(names)}
+    return [nouns[name] for name in names]
+
+
+def _from_csv(root: Path, choose: Chooser) -> pa.Table:
+    """Row i of both files is the same face. Only the pixels of kept rows are decoded."""
+    table = _read_columns(root / "fer2013new.csv", ["Usage", "Image name", *VOTES])
+    usage = table["Usage"].to_pylist()
+    names = table["Image name"].to_pylist()
+    votes = np.stack([table[name].to_numpy() for name in VOTES], axis=1)
+    pixels, emotions, theirs = _read_pixels(root / "fer2013.csv")
+    if theirs != usage:
+        raise DataError(f"fer2013.csv ({len(theirs)} rows) and fer2013new.csv ({len(usage)} rows) in {root} do not go together row by row.")
+    parts = []
+    for code, split in USAGE.items():
+        here = np.flatnonzero(np.array(usage) == code)
+        own = [ORDERS["fer2013"][emotions[r]] for r in here]
+        rows, part = choose(split, [names[r] for r in here], votes[here], own)
+        kept = here[rows]
+        faces = ({"bytes": _png(pixels[r]), "path": names[r]} for r in kept)
+        part = part.add_column(3, "image", pa.array(faces, type=IMAGE_TYPE, size=len(kept)))
+        parts.append(part.append_column("fer2013_row", pa.array(kept.astype(np.int32))))
+    return pa.concat_tables(parts)
+
+
+def _read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
+    table = pacsv.read_csv(path, convert_options=pacsv.ConvertOptions(strings_can_be_null=True))
+    table = table.rename_columns([name.strip() for name in table.column_names])
+    missing = [name for name in columns if name not in table.column_names]
+    if missing:
+        raise DataError(f"{path} lacks the columns {', '.join(missing)}; it has {', '.join(table.column_names)}.")
+    return table.select(list(columns))
+
+
+def _read_pixels(path: Path) -> tuple[pa.ChunkedArray, list[int], list[str]]:
+    table = _read_columns(path, ["emotion", "pixels", "Usage"])
+    return table["pixels"], table["emotion"].to_pylist(), table["Usage"].to_pylist()
+
+
+def _png(pixels: pa.Scalar) -> bytes:
+    """2,304 numbers as text -> a lossless PNG of 48x48."""
+    values = np.fromstring(pixels.as_py(), dtype=np.uint8, sep=" ")
+    if values.size != 48 * 48:
+        raise DataError(f"A row of fer2013.csv holds {values.size} pixels where 2304 are needed; the file is cut short.")
+    out = io.BytesIO()
+    Image.fromarray(values.reshape(48, 48)).save(out, "PNG", compress_level=1)
+    return out.getvalue()
+
+
+def _from_folders(root: Path, choose: Chooser) -> pa.Table:
+    """Each label.csv has no header: name, "(x, y, w, h)" (always the whole image), ten votes."""
+    parts = []
+    for split, folder in FOLDERS.items():
+        path = root / folder / "label.csv"
+        lines = list(_label_rows(path))
+        files = [f"{folder}/{line[0]}" for line in lines]
+        there, notes = present(root, files, f"{folder}/label.csv")
+        choose.extra += notes
+        lines = [line for line, ok in zip(lines, there, strict=True) if ok]
+        votes = np.array([[int(float(v)) for v in line[2:12]] for line in lines], dtype=np.int64).reshape(-1, len(VOTES))
+        rows, part = choose(split, [line[0] for line in lines], votes, None)
+        image = [{"bytes": None, "path": f"{folder}/{lines[r][0]}"} for r in rows]
+        parts.append(part.add_column(3, "image", pa.array(image, type=IMAGE_TYPE)))
+    return pa.concat_tables(parts)
+
+
+def _label_rows(path: Path) -> Iterator[list[str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        for number, line in enumerate(csv.reader(file), 1):
+            if not line:
+                continue
+            if len(line) < 12:
+                raise DataError(f"{path}, line {number}: a name, a box and ten votes are needed, found {len(line)} fields.")
+            yield line

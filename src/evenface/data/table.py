@@ -1,0 +1,191 @@
+"""A manifest from elsewhere: a CSV or Parquet table with a row per face.
+
+    file_name,label,split,subject
+    a/001.jpg,happy,train,p07            ->  read_table("faces/manifest.csv")
+
+Needed columns: the image (`file_name`, `path`, `image` ...: a path from the table's folder, or in Parquet the struct of `bytes` and
+`path` that Hugging Face writes), `label` (any name that `evenface.labels.canonical` knows) and `split`. A folder may be given that
+holds `manifest.parquet`, `manifest.csv` or a Parquet file (or shards) per split, where the file name is the split. All other columns
+are kept as they are. What `Manifest.save` wrote is read back whole.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+
+from evenface.data.folder import SPLIT_NAMES
+from evenface.data.layout import not_found, present, require_every_class
+from evenface.data.manifest import IMAGE_TYPE, Manifest, require_unique
+from evenface.errors import DataError, LabelError
+from evenface.labels import CLASSES, canonical
+
+
+TREE = """
+  manifest.csv  or  manifest.parquet       (file_name,label,split and any other columns)
+or
+  train.parquet  test.parquet              (image,label; or shards train-00000-of-00002.parquet)
+"""
+IMAGE_COLUMNS = ("file_name", "image", "path", "image_path", "filename", "file", "img")
+LABEL_COLUMNS = ("label", "labels", "expression", "emotion")
+
+
+def read_table(root: str | Path, *, classes: int = 7) -> Manifest:
+    """Reads a table of faces.
+
+    Args:
+        root: the file, or a folder that holds it under one of the names of `TREE`.
+        classes: not used, the table says it; here because every reader takes it.
+
+    Raises:
+        DataError: no table, a column or a split missing, an id twice, more than 1 % of the files missing, a class without a train image.
+        LabelError: a label that nobody knows; the message has its rows and the nearest name.
+    """
+    path = Path(root)
+    if not path.exists():
+        raise not_found(path, "manifest", TREE, "does not exist")
+    files = _files(path) if path.is_dir() else [(None, path)]
+    if len(files) == 1 and _is_ours(files[0][1]):
+        return Manifest.load(files[0][1])
+    parts = [_rows(file, split) for split, file in files]
+    table = pa.concat_tables(parts, promote_options="permissive")
+    folder = path if path.is_dir() else path.parent
+    table, notes = _with_files(table, folder)
+    require_unique(table, str(path))
+    found = set(table["label"].unique().to_pylist())
+    names = tuple(name for name in CLASSES if name in found)
+    return require_every_class(Manifest(table, names, path.resolve().stem, folder, notes))
+
+
+def _is_ours(path: Path) -> bool:
+    if path.suffix != ".parquet":
+        return False
+    try:
+        return b"evenface" in (pq.read_schema(path).metadata or {})
+    except (pa.ArrowInvalid, OSError):
+        return False  # `_load` says what is wrong with it
+
+
+def _files(folder: Path) -> list[tuple[str | None, Path]]:
+    for name in ("manifest.parquet", "manifest.csv"):
+        if (folder / name).is_file():
+            return [(None, folder / name)]
+    for place in (folder, folder / "data"):
+        files: list[tuple[str | None, Path]] = [
+            (SPLIT_NAMES[p.stem.split("-")[0].lower()], p)
+            for p in sorted(place.glob("*.parquet"))
+            if p.stem.split("-")[0].lower() in SPLIT_NAMES
+        ]
+        if files:
+            return files
+    raise not_found(folder, "manifest", TREE)
+
+
+def _rows(path: Path, split: str | None) -> pa.Table:
+    """One file's table with our columns first: id, split, label, image."""
+    table = _load(path)
+    held = "image" in table.column_names and pa.types.is_struct(table["image"].type)
+    image_name = "image" if held else _pick(table, IMAGE_COLUMNS, path, "the image")
+    label_name = _pick(table, LABEL_COLUMNS, path, "the label")
+    if split is None and "split" not in table.column_names:
+        raise DataError(f"{path} has no column 'split'; add one with train, validation or test on each row.")
+    splits = _splits(table["split"].to_pylist(), path) if split is None else [split] * len(table)
+    labels = _labels(_label_values(table, label_name, path), path)
+    image = table[image_name].combine_chunks()
+    if pa.types.is_struct(image.type):
+        image = image.cast(IMAGE_TYPE) if image.type != IMAGE_TYPE else image
+        names: list[str | None] = image.field("path").to_pylist()
+    else:
+        names = image.cast(pa.string()).to_pylist()
+        if any(name is None for name in names):
+            raise DataError(f"{path}: row {names.index(None) + 1} names no image.")
+        image = pa.array([{"bytes": None, "path": name} for name in names], type=IMAGE_TYPE)
+    if "id" in table.column_names:
+        ids = [str(i) for i in table["id"].to_pylist()]
+    else:
+        whole = None not in names and len(set(names)) == len(names)
+        ids = [str(name) for name in names] if whole else [f"{path.stem}-{row:06d}" for row in range(len(table))]
+    rest = [c for c in table.column_names if c not in {"id", "split", "label", "image", image_name, label_name}]
+    columns: dict[str, Any] = {
+        "id": pa.array(ids, pa.string()),
+        "split": pa.array(splits, pa.string()),
+        "label": pa.array(labels, pa.string()),
+        "image": image,
+    }
+    return pa.table(columns | {name: table[name] for name in rest})
+
+
+def _load(path: Path) -> pa.Table:
+    try:
+        if path.suffix == ".parquet":
+            return pq.read_table(path)
+        as_text = {name: pa.string() for name in (*IMAGE_COLUMNS, *LABEL_COLUMNS, "id", "split", "subject")}  # 007 stays 007
+        table = pacsv.read_csv(path, convert_options=pacsv.ConvertOptions(strings_can_be_null=True, column_types=as_text))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{path} cannot be read as a table: {str(error).splitlines()[0]}") from None
+    return table.rename_columns([name.strip().lstrip("\ufeff") for name in table.column_names])
+
+
+def _pick(table: pa.Table, names: Iterable[str], path: Path, what: str) -> str:
+    for name in names:
+        if name in table.column_names:
+            return name
+    raise DataError(f"{path} has no column for {what}; it may be called {', '.join(names)}. It has: {', '.join(table.column_names)}.")
+
+
+def _label_values(table: pa.Table, column: str, path: Path) -> list[str | None]:
+    """Label names; numbers are turned into names where a Hugging Face table says which is which, and refused where not."""
+    values = table[column].to_pylist()
+    texts = [None if v is None else str(v) for v in values]
+    if not any(text is not None and text.strip().isdecimal() for text in texts):
+        return texts
+    info = json.loads((table.schema.metadata or {}).get(b"huggingface", b"{}"))
+    names = info.get("info", {}).get("features", {}).get(column, {}).get("names")
+    if not names or not pa.types.is_integer(table[column].type):
+        raise LabelError(f"{path}: the labels are numbers, and nothing says which is which; write the class names into '{column}'.")
+    return [None if v is None or not 0 <= v < len(names) else names[v] for v in values]
+
+
+def _labels(values: list[str | None], path: Path) -> list[str]:
+    nouns: dict[str | None, str] = {}
+    for value in dict.fromkeys(values):
+        rows = [i + 1 for i, v in enumerate(values) if v == value]
+        where = f"{path}, row{'s' if len(rows) > 1 else ''} {', '.join(map(str, rows[:5]))}{' …' if len(rows) > 5 else ''}"
+        if value is None or not value.strip():
+            raise LabelError(f"{where}: the label is empty.")
+        try:
+            nouns[value] = canonical(value)
+        except LabelError as error:
+            raise LabelError(f"{where}: {error}") from None
+    return [nouns[v] for v in values]
+
+
+def _splits(values: list[Any], path: Path) -> list[str]:
+    found = []
+    for row, value in enumerate(values, 1):
+        split = SPLIT_NAMES.get(str(value).strip().lower())
+        if split is None:
+            raise DataError(f"{path}, row {row}: unknown split '{value}'; a split is train, validation or test.")
+        found.append(split)
+    return found
+
+
+def _with_files(table: pa.Table, folder: Path) -> tuple[pa.Table, tuple[str, ...]]:
+    """Leaves out the rows whose image is a file that is missing."""
+    image = table["image"].combine_chunks()
+    held = image.field("bytes").is_valid().to_pylist()
+    names = image.field("path").to_pylist()
+    outside = [row for row, inside in enumerate(held) if not inside]
+    if any(names[row] is None for row in outside):
+        raise DataError("A row of the table has neither image bytes nor a path.")
+    there, notes = present(folder, [names[row] for row in outside], "the table")
+    if there.all():
+        return table, notes
+    gone = {row for row, ok in zip(outside, there.tolist(), strict=True) if not ok}
+    return table.take(pa.array([row for row in range(len(table)) if row not in gone], pa.int64())), notes

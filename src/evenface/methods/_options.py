@@ -1,0 +1,68 @@
+"""Fields of a method's options: a default, a help text, and the range that is allowed.
+
+    lam: float = field(default=0.1, metadata=about("weight of the consistency term", low=0))
+
+`check` compares every field with its annotation and its range; `parse` makes an options object from plain values.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import typing
+from typing import Any
+
+from evenface.errors import ConfigError, unknown_name
+
+
+def about(help: str, *, low: float | None = None, below: float | None = None) -> dict[str, Any]:
+    """Metadata of an options field, which the command line turns into a flag: `low` <= value < `below`."""
+    return {"help": help, "low": low, "below": below}
+
+
+def parse(cls: type[Any], values: dict[str, Any]) -> Any:
+    """An options object from plain values, as a config file or a command line holds them.
+
+    Raises:
+        ConfigError: an unknown name (with the nearest spelling), or a value of another type or out of range.
+    """
+    known = [field.name for field in dataclasses.fields(cls)]
+    for name in values:
+        if name not in known:
+            message = unknown_name("option", name, known) if known else f"Unknown option '{name}'; this method has none."
+            raise ConfigError(message)
+    types = typing.get_type_hints(cls)
+    return cls(**{name: _number(value) if types[name] is float else value for name, value in values.items()})
+
+
+def _number(value: Any) -> Any:
+    """Float of a number, also where YAML made text of it (`1e-4` without a point)."""
+    try:
+        return value if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        return value  # `check` says what is wrong
+
+
+def check(options: Any) -> None:
+    """Raise ConfigError unless every field has its declared type (int, float, bool, str or a Literal) and range."""
+    types = typing.get_type_hints(type(options))
+    for field in dataclasses.fields(options):
+        value, kind = getattr(options, field.name), types[field.name]
+        choices = typing.get_args(kind)
+        if typing.get_origin(kind) is typing.Literal:
+            if value not in choices:
+                raise ConfigError(f"Option '{field.name}' must be one of {', '.join(map(str, choices))}, not '{value}'.")
+        elif kind in (int, float, bool, str):
+            _check_plain(field.name, value, kind)
+        low, below = field.metadata.get("low"), field.metadata.get("below")
+        if (low is not None and value < low) or (below is not None and value >= below):
+            bounds = " and ".join([f"at least {low}"] * (low is not None) + [f"below {below}"] * (below is not None))
+            raise ConfigError(f"Option '{field.name}' must be {bounds}, not {value}.")
+
+
+def _check_plain(name: str, value: object, kind: type[Any]) -> None:
+    accepted = (int, float) if kind is float else (kind,)
+    is_right = isinstance(value, accepted) and (kind is bool or not isinstance(value, bool))
+    if not is_right or (isinstance(value, float) and not math.isfinite(value)):
+        wanted = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text"}[kind]
+        raise ConfigError(f"Option '{name}' must be {wanted}, not {value!r}.")

@@ -1,0 +1,146 @@
+"""What a method is: everything that one system of the literature does differently from plain cross-entropy.
+
+A method is one file in this folder and one line in `evenface.methods.METHODS`. The training loop calls the hooks below and knows no
+method by name. A method keeps tensors that must survive a resume in `state_dict`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from evenface.methods._options import check
+from evenface.models.output import Output
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """One training step's faces.
+
+    Attributes:
+        x: augmented faces (N, 3, S, S), float32 RGB in [0, 1].
+        second: the second view T(x), same shape, or None where the method asks for one view.
+        labels: class index (N,), int64.
+        soft: vote distribution (N, L), float32, or None for hard labels.
+        rows: row of each face in the training split (N,), int64.
+        undo: maps (N, L, H, W) of the second view -> the grid of the first (mirrored back for `--view mirror`).
+    """
+
+    x: Tensor
+    second: Tensor | None
+    labels: Tensor
+    soft: Tensor | None
+    rows: Tensor
+    undo: Callable[[Tensor], Tensor]
+
+    @property
+    def target(self) -> Tensor:
+        """What cross-entropy is taken against: the votes where there are any, else the labels."""
+        return self.labels if self.soft is None else self.soft
+
+
+@dataclasses.dataclass(frozen=True)
+class Losses:
+    """The scalar that is differentiated, and its parts by name (unweighted, for the log)."""
+
+    total: Tensor
+    parts: dict[str, Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """What a method may know of the run it serves.
+
+    Attributes:
+        class_names: canonical names, position = class index.
+        counts: training faces per class (L,), in that order.
+        epochs: how many the run will make.
+        passes: "one" sends both views through the network as one batch of 2N, "two" one after the other (the authors' way; batch-norm
+            statistics then differ a little).
+    """
+
+    class_names: Sequence[str]
+    counts: Sequence[int]
+    epochs: int
+    passes: str = "one"
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """A method's hyper-parameters, named and defaulted as in its paper; each becomes a flag of `evenface train`.
+
+    Checked at birth, so that a wrong value fails before any data are read (ConfigError).
+    """
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+AnyOptions: TypeAlias = Options  # inside Method, `Options` is the class variable
+
+
+class Method(nn.Module):
+    """Base of all methods; a subclass needs `info` fields, `Options` and `loss`.
+
+    It is an nn.Module so that buffers (class weights) move to the device and parameters (extra heads) reach the optimiser.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    paper: ClassVar[str]
+    year: ClassVar[int]
+    Options: ClassVar[type[AnyOptions]] = Options
+
+    def __init__(self, options: AnyOptions, setting: Setting) -> None:
+        super().__init__()
+        self.options = options
+        self.setting = setting
+
+    @property
+    def views(self) -> int:
+        """How many views of a face the loss needs: 1 or 2."""
+        return 1
+
+    @property
+    def uses_maps(self) -> bool:
+        """Whether the loss compares class maps, for which a map of one cell is too coarse."""
+        return False
+
+    def prepare(self, model: nn.Module) -> None:
+        """Called once with the built model, before the optimiser: the place to add heads or copies."""
+
+    def draw(self, labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """Rows of the training split that one epoch visits, in order, int64. By default each once, shuffled.
+
+        A resume within an epoch asks again: the answer may depend only on the arguments and the state at the epoch's start.
+        """
+        return generator.permutation(len(labels))
+
+    def start_epoch(self, epoch: int) -> None:
+        """Called with the 0-based epoch before its first step."""
+
+    def loss(self, batch: Batch, model: nn.Module) -> Losses:
+        """The loss of one batch. The mean over the batch must be plain, so that parts of a batch can be weighted by their size."""
+        raise NotImplementedError
+
+    def notes(self) -> list[str]:
+        """Sentences for the log at the start (for instance that the class weights are nearly uniform)."""
+        return []
+
+    def forward_views(self, batch: Batch, model: nn.Module) -> tuple[Output, Output]:
+        """Outputs of both views, in one pass of 2N or in two (`Setting.passes`)."""
+        assert batch.second is not None, "the method's `views` must be 2"
+        if self.setting.passes == "two":
+            return model(batch.x), model(batch.second)
+        both = model(torch.cat([batch.x, batch.second]))
+        n = len(batch.x)
+        return Output(*(t[:n] for t in both)), Output(*(t[n:] for t in both))
+
+    def describe(self) -> dict[str, Any]:
+        """Name and options, for config and model card."""
+        return {"name": self.name, **dataclasses.asdict(self.options)}

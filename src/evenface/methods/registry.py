@@ -1,0 +1,88 @@
+"""Which methods there are, and how one is made from its name.
+
+    method = create_method("rbcf", setting, {"mu": 0.25})
+
+The name may also be `path/to/file.py:Class`: a `Method` of one's own.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+from evenface.errors import ConfigError, unknown_name
+from evenface.methods._options import parse
+from evenface.methods.base import Method, Setting
+from evenface.methods.cb import Cb
+from evenface.methods.ce import Ce
+from evenface.methods.eac import Eac
+from evenface.methods.focal import Focal
+from evenface.methods.mek import Mek
+from evenface.methods.rbc import Rbc
+from evenface.methods.rbcf import Rbcf
+from evenface.methods.rbf import Rbf
+
+
+METHODS: dict[str, type[Method]] = {
+    "ce": Ce,
+    "cb": Cb,
+    "focal": Focal,
+    "eac": Eac,
+    "mek": Mek,
+    "rbc": Rbc,
+    "rbf": Rbf,
+    "rbcf": Rbcf,
+}
+
+
+def get_method(name: str) -> type[Method]:
+    """The class of a method by name, or from `path/to/file.py:Class`.
+
+    Raises:
+        ConfigError: unknown (with the nearest spelling), or a file that does not hold such a class.
+    """
+    if name in METHODS:
+        return METHODS[name]
+    path, colon, class_name = name.rpartition(":")
+    if colon and path.endswith(".py"):
+        return _from_file(Path(path), class_name)
+    if name.endswith(".py"):
+        raise ConfigError(f"'{name}' names a file; add the class, as in '{name}:MyMethod'.")
+    raise ConfigError(unknown_name("method", name, METHODS))
+
+
+def create_method(name: str, setting: Setting, options: dict[str, Any]) -> Method:
+    """A method with its options (the paper's where not given), for one run.
+
+    Raises:
+        ConfigError: unknown method or option (with the nearest spelling), a value that does not fit.
+    """
+    cls = get_method(name)
+    return cls(parse(cls.Options, options), setting)
+
+
+def _from_file(path: Path, class_name: str) -> type[Method]:
+    if not path.is_file():
+        raise ConfigError(f"There is no file '{path}' to take the method '{class_name}' from.")
+    spec = importlib.util.spec_from_file_location(f"evenface_user_{path.stem}", path)
+    assert spec is not None, "a .py file has a loader"
+    assert spec.loader is not None, "a .py file has a loader"
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their annotations up there
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[spec.name]
+        raise ConfigError(f"'{path}' cannot be imported: {type(error).__name__}: {error}") from error
+    cls = getattr(module, class_name, None)
+    if cls is None:
+        classes = [n for n, c in vars(module).items() if isinstance(c, type) and issubclass(c, Method) and c is not Method]
+        hint = unknown_name("class", class_name, classes) if classes else f"'{path}' holds no subclass of evenface.methods.Method."
+        raise ConfigError(hint)
+    if not (isinstance(cls, type) and issubclass(cls, Method) and cls.loss is not Method.loss):
+        raise ConfigError(f"'{class_name}' of '{path}' must be a subclass of evenface.methods.Method with a `loss`.")
+    if not hasattr(cls, "name"):
+        cls.name = class_name  # what the run folder calls it
+    return cls

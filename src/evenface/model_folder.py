@@ -1,0 +1,251 @@
+"""A trained model as a folder: `model.safetensors`, `config.json` and `README.md` (the model card); nothing in it is pickled.
+
+    save_model(Path("runs/x/best"), classifier, {"method": {"name": "rbcf"}, "dataset": "ferplus"}, card="# ...")
+    classifier, config = load_model(Path("runs/x/best"))
+    classifier(faces).logits, config.class_names
+
+`config.json` carries all that the numbers need to mean something elsewhere: the class names in order, the normalisation, the size and the
+alignment of the faces, and where the model comes from.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from evenface._version import __version__
+from evenface.errors import ConfigError, ModelError
+from evenface.files import cannot_write
+from evenface.models.classifier import Classifier, build_classifier
+from evenface.models.weights import read_weights
+
+
+SCHEMA_VERSION = 1
+WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+_PARTS = ("backbone.", "head.")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """What `config.json` says; checked when it is made, whoever makes it.
+
+    Attributes:
+        architecture: the backbone's name.
+        class_names: position = class index.
+        mean, std: normalisation of RGB in [0, 1], which the model applies itself.
+        img_size: side of the faces in pixels.
+        alignment: how faces must be cropped and turned before; None where that is not known.
+        train_counts: training faces per class.
+        method: the training method's name and options.
+        init: source and sha256 of the start.
+        data_licence, dataset: of the training images.
+        evenface: the version that wrote it.
+        details: anything else that was given to `save_model`, as it was given.
+
+    Raises:
+        ModelError: a value of the wrong kind; names the field.
+    """
+
+    architecture: str
+    class_names: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    img_size: int
+    alignment: str | dict[str, Any] | None = None
+    train_counts: dict[str, int] | None = None
+    method: dict[str, Any] | None = None
+    init: dict[str, Any] | None = None
+    data_licence: str | None = None
+    dataset: str | None = None
+    evenface: str = __version__
+    schema_version: int = SCHEMA_VERSION
+    details: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        names = self.class_names
+        _check(
+            self.schema_version == SCHEMA_VERSION, "schema_version", f"{SCHEMA_VERSION}; a newer evenface may read it", self.schema_version
+        )
+        _check(_texts([self.architecture]), "architecture", "a backbone's name", self.architecture)
+        _check(_texts(names) and len(names) >= 2 and len(set(names)) == len(names), "class_names", "two or more distinct names", names)
+        _check(_integer(self.img_size) and self.img_size > 0, "img_size", "a positive number of pixels", self.img_size)
+        _check(_numbers(self.mean) and len(self.mean) == 3, "mean", "three numbers", self.mean)
+        _check(_numbers(self.std) and len(self.std) == 3 and min(self.std) > 0, "std", "three positive numbers", self.std)
+        counts = self.train_counts
+        fits = counts is None or (isinstance(counts, dict) and set(counts) == set(names) and all(map(_integer, counts.values())))
+        _check(fits, "train_counts", "a number of faces for each class", counts)
+        for field in ("method", "init"):
+            _check(isinstance(getattr(self, field), dict | None), field, "a table or null", getattr(self, field))
+        for field in ("data_licence", "dataset"):
+            _check(isinstance(getattr(self, field), str | None), field, "a text or null", getattr(self, field))
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it stands in `config.json`: the fields, then the details beside them."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        details = fields.pop("details")
+        return {"schema_version": fields.pop("schema_version"), **fields, **details}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ModelConfig:
+        """The reverse; a missing field is a ModelError that names it, an unknown one goes to `details`."""
+        known = {field.name for field in dataclasses.fields(cls)} - {"details"}
+        missing = {"architecture", "class_names", "mean", "std", "img_size", "schema_version"} - set(values)
+        if missing:
+            raise ModelError(f"The model's config.json lacks {', '.join(sorted(missing))}.")
+        fields = {name: value for name, value in values.items() if name in known}
+        for name in ("class_names", "mean", "std"):
+            if not isinstance(fields[name], list | tuple):
+                raise ModelError(f"In the model's config, {name} is {fields[name]!r}, not a list.")
+            fields[name] = tuple(fields[name])
+        return cls(**fields, details={name: value for name, value in values.items() if name not in known})
+
+
+def save_model(folder: Path, classifier: Classifier, config: Mapping[str, Any], card: str) -> ModelConfig:
+    """Writes the model folder, replacing one of that name; a half-written model never stands under the name.
+
+    Args:
+        classifier: backbone and head are saved; what a method attached to it besides is not.
+        config: `alignment`, `train_counts`, `method`, `init`, `data_licence`, `dataset` where known, and any further details that JSON
+            can hold. The architecture, class names, normalisation and size come from the classifier.
+        card: the text of README.md.
+
+    Raises:
+        ModelError: a config value of the wrong kind, or a folder of that name that is no model.
+        StorageError: it cannot be written, such as on a full disk; the former model is untouched.
+    """
+    backbone = classifier.backbone
+    own: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "architecture": backbone.name,
+        "class_names": classifier.class_names,
+        "mean": backbone.mean,
+        "std": backbone.std,
+        "img_size": backbone.img_size,
+        "evenface": __version__,
+    }
+    clash = sorted(name for name in own if name in config)
+    if clash:
+        raise ModelError(f"The model config may not set {', '.join(clash)}: the classifier knows.")
+    checked = ModelConfig.from_dict({**config, **own})
+    try:
+        text = json.dumps(checked.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"The model config has a value that JSON cannot hold: {error}.") from error
+    tensors = {name: value.detach().cpu().contiguous() for name, value in classifier.state_dict().items() if name.startswith(_PARTS)}
+    if folder.exists() and not (folder / CONFIG).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ModelError(f"{folder} exists and is not a model folder; choose another name.")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    contents = {WEIGHTS: safetensors.torch.save(tensors), CONFIG: (text + "\n").encode(), CARD: card.encode()}
+    _write_folder(folder, contents)
+    return checked
+
+
+def read_config(folder: Path) -> ModelConfig:
+    """What `config.json` of a model folder says.
+
+    Raises:
+        ModelError: no model folder there, or one whose config is broken; names what was looked for.
+    """
+    name, folder = folder, standing(folder)
+    for part in (CONFIG, WEIGHTS):
+        if not (folder / part).is_file():
+            what = "is not there" if not folder.exists() else f"lacks {part}"
+            raise ModelError(f"The model folder {name} {what}; a model folder holds {WEIGHTS} and {CONFIG}.")
+    try:
+        values = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{name / CONFIG} is not JSON: {error}.") from error
+    if not isinstance(values, dict):
+        raise ModelError(f"{name / CONFIG} must hold a table, not {type(values).__name__}.")
+    return ModelConfig.from_dict(values)
+
+
+def load_model(folder: Path) -> tuple[Classifier, ModelConfig]:
+    """The classifier, on the CPU in evaluation mode, and its config. PyTorch's random state is left as it was.
+
+    Raises:
+        ModelError: no model folder there, or one that is broken; names what was looked for, and the weights that do not fit.
+    """
+    name, folder = folder, standing(folder)
+    config = read_config(name)
+    tensors = read_weights(folder / WEIGHTS)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            classifier = build_classifier(config.architecture, config.class_names, config.img_size)
+    except ConfigError as error:
+        raise ModelError(f"{name} names a network that cannot be built here: {error}") from error
+    _require_fit(classifier.state_dict(), tensors, name / WEIGHTS)
+    classifier.load_state_dict(tensors)
+    classifier.backbone.mean, classifier.backbone.std = config.mean, config.std
+    classifier.mean.copy_(torch.tensor(config.mean).view(1, 3, 1, 1))
+    classifier.std.copy_(torch.tensor(config.std).view(1, 3, 1, 1))
+    return classifier.eval(), config
+
+
+def _require_fit(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], path: Path) -> None:
+    def some(what: str, names: list[str]) -> list[str]:
+        return [f"{what} {', '.join(sorted(names)[:5])}{f' and {len(names) - 5} more' if len(names) > 5 else ''}"] * bool(names)
+
+    shapes = [f"{k} {tuple(theirs[k].shape)} for {tuple(v.shape)}" for k, v in ours.items() if k in theirs and theirs[k].shape != v.shape]
+    parts = [
+        *some("it lacks", [k for k in ours if k not in theirs]),
+        *some("it has the unknown", [k for k in theirs if k not in ours]),
+        *some("it has another shape of", shapes),
+    ]
+    if parts:
+        raise ModelError(f"The weights {path} do not fit the network that {CONFIG} names: {'; '.join(parts)}.")
+
+
+def standing(folder: Path) -> Path:
+    """The folder, or its former self when a save was killed between its two renames."""
+    return folder if folder.exists() or not _former(folder).is_dir() else _former(folder)
+
+
+def _former(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.old")
+
+
+def _write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
+    aside, former = folder.with_name(f".{folder.name}.part"), _former(folder)
+    try:
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+        for name, data in contents.items():
+            with (aside / name).open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        if folder.exists():
+            shutil.rmtree(former, ignore_errors=True)
+            os.replace(folder, former)
+        os.replace(aside, folder)
+    except OSError as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise cannot_write(folder, error) from error
+    shutil.rmtree(former, ignore_errors=True)
+
+
+def _check(right: bool, field: str, wanted: str, found: object) -> None:
+    if not right:
+        raise ModelError(f"In the model's config, {field} is {found!r}; it must be {wanted}.")
+
+
+def _texts(values: object) -> bool:
+    return isinstance(values, list | tuple) and all(isinstance(v, str) and v for v in values)
+
+
+def _integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _numbers(values: object) -> bool:
+    return isinstance(values, list | tuple) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)

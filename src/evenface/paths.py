@@ -1,0 +1,14 @@
+"""Where evenface keeps what it may throw away: `EVENFACE_HOME`, by default `evenface` in the user's cache folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def cache_folder() -> Path:
+    """The cache folder, made when it is not there yet."""
+    base = os.environ.get("EVENFACE_HOME")
+    folder = Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "evenface"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

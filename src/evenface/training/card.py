@@ -1,0 +1,75 @@
+"""The model card, `README.md` of a model folder, written from the run itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from evenface.training.config import TrainConfig
+
+
+_CARD = """\
+---
+library_name: evenface
+pipeline_tag: image-classification
+tags: [facial-expression-recognition, long-tail]
+---
+
+# {method} on {dataset}
+
+A facial-expression classifier ({model}, {size} px) that tells {names} apart, trained with evenface {version}.
+
+## How it was trained
+
+| | |
+|---|---|
+| data | {dataset}; licence of the images: {licence} |
+| training faces | {counts} |
+| method | {options} |
+| start | {init} |
+| epoch | {epoch} of {epochs}, chosen by {by} on the {split} split ({value:.1f} %){optimistic} |
+| seed | {seed} |
+
+Load it with `evenface.model_folder.load_model(folder)`; the input is an RGB face in [0, 1], normalisation is inside.
+Score it with `evenface evaluate FOLDER --dataset NAME --data-dir DIR --split test`, which gives every number an interval.
+
+## What it is for, and what it is not
+
+Research on facial expressions, and software that reacts to expressions with the knowledge and consent of the people shown. An
+expression is not a feeling: the
+model says how a face looks, judged as the annotators of its data would. It must not be used to judge people (hiring, policing,
+education, lie detection, credit),
+and the European Union's AI Act forbids emotion inference at work and at school.
+
+Known limits: rare classes rest on few training faces (see the counts above); posed or cropped differently than the training
+data, faces are recognised less well; how
+well it does for different ages, skin tones and cultures has not been measured.
+"""
+
+
+def model_card(config: TrainConfig, details: dict[str, Any]) -> str:
+    """The card of a run's best model; `details` is what goes into the model folder's `config.json` beside the architecture."""
+    from evenface._version import __version__
+
+    counts = details["train_counts"]
+    selection = details["selection"]
+    method = dict(details["method"])
+    name = method.pop("name")
+    return _CARD.format(
+        method=name,
+        dataset=details["dataset"],
+        model=config.model,
+        size=config.img_size,
+        names=", ".join(counts),
+        version=__version__,
+        licence=details["data_licence"],
+        counts=", ".join(f"{label} {n:,}" for label, n in counts.items()),
+        options=name + "".join(f", {key} {value}" for key, value in method.items()),
+        init=details["init"].get("summary", config.init),
+        epoch=details["epoch"],
+        epochs=config.epochs,
+        by=selection["by"].replace("_", " "),
+        split=selection["split"],
+        value=100 * selection["value"],
+        optimistic="; optimistic, since it was chosen on test" if selection["protocol"] == "paper" else "",
+        seed=config.seed,
+    )

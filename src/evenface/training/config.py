@@ -1,0 +1,203 @@
+"""Every setting of a training run, as one flat dataclass; each field is a flag of `evenface train` and a line of `config.yaml`.
+
+This module imports no torch, so that `evenface train --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import os
+import types
+import typing
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from evenface.errors import ConfigError, unknown_name
+
+
+def _field(default: Any, help: str, group: str, flags: tuple[str, ...] = ()) -> Any:
+    meta = {"help": help, "group": group, "flags": flags}
+    return dataclasses.field(default=default, metadata=meta)
+
+
+_TINY = 5e-324  # the smallest number above 0
+_BELOW_1 = 1 - 2**-53
+_RANGES: dict[str, tuple[float, float]] = {
+    "img_size": (16, math.inf), "epochs": (1, math.inf), "batch_size": (2, math.inf), "workers": (1, math.inf),
+    "seed": (0, math.inf), "data_seed": (0, math.inf), "save_minutes": (0, math.inf), "imbalance": (1, math.inf),
+    "hflip": (0, 1), "erase": (0, 1), "noise": (0, 1), "label_noise": (0, 1), "shift": (0, 1), "rotate": (0, 180), "jitter": (0, 10),
+    "val_fraction": (_TINY, _BELOW_1), "ema": (_TINY, _BELOW_1), "dropout": (0, _BELOW_1), "scale": (0, _BELOW_1),
+    "lr": (_TINY, math.inf), "lr_gamma": (_TINY, math.inf), "clip_grad": (_TINY, math.inf), "weight_decay": (0, math.inf),
+    "warmup_epochs": (0, math.inf),
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Settings of one run. Sizes are pixels, rates are per step, probabilities are 0 to 1."""
+
+    # Data
+    dataset: str = _field("synthetic", "data set: synthetic, ferplus, rafdb, affectnet, folder or manifest", "data")
+    data_dir: str | None = _field(None, "where the data set lies, in the layout as downloaded", "data")
+    classes: Literal[7, 8] = _field(7, "7 basic expressions, or 8 with contempt", "data")
+    labels: Literal["majority", "max", "probability", "fer2013"] = _field(
+        "majority", "FERPlus: how votes become labels; probability keeps the vote distribution as a soft target", "data"
+    )
+    val_fraction: float = _field(0.1, "share of train set aside for validation where the data set has none", "data")
+    imbalance: float | None = _field(None, "thin out train to this imbalance factor (largest class / smallest class)", "data")
+    imbalance_reading: Literal["A", "B"] = _field("A", "A: n_i mu^i of the paper; B: pure exponential", "data")
+    label_noise: float = _field(0.0, "share of train labels flipped to another class", "data")
+    data_seed: int = _field(0, "seed of subsets, noise and the validation part; the same in all runs that are compared", "data")
+    exclude: str | None = _field(None, "text file of ids to leave out, one a line", "data")
+
+    # Model
+    model: str = _field("resnet18", "backbone: any timm name with a spatial map, or dlib_face_resnet", "model")
+    init: str = _field("none", "start: none, pretrained, dlib-face, or a file (.pth .safetensors .pkl)", "model")
+    img_size: int = _field(112, "side of the square input in pixels", "model")
+    dropout: float = _field(0.0, "dropout before the head", "model")
+
+    # Method
+    method: str = _field("ce", "training method; `evenface methods` lists them; or path/to/file.py:Class", "method")
+    method_options: dict[str, Any] = dataclasses.field(default_factory=dict)  # the method's own hyper-parameters
+    view: Literal["mirror", "vertical", "erase", "intensity", "scaling"] = _field("mirror", "how the second view is made", "method")
+    passes: Literal["one", "two"] = _field("one", "both views as one batch of 2N, or one after the other as the authors do", "method")
+
+    # Augmentation
+    hflip: float = _field(0.5, "probability of mirroring a face", "augmentation")
+    erase: float = _field(0.5, "probability of erasing a random box (2 to 25 %% of the area)", "augmentation")
+    jitter: float = _field(1.0, "strength of colour jitter; 1 is brightness .4, contrast .3, saturation .25, hue .05", "augmentation")
+    rotate: float = _field(0.0, "largest rotation in degrees", "augmentation")
+    scale: float = _field(0.0, "largest relative change of size", "augmentation")
+    shift: float = _field(0.0, "largest shift, relative to the side", "augmentation")
+    noise: float = _field(0.0, "probability of Gaussian noise (variance 30 on the 0..255 scale)", "augmentation")
+
+    # Optimisation
+    epochs: int = _field(60, "passes over the training split", "optimisation")
+    batch_size: int = _field(32, "faces per step, over all processes", "optimisation", ("-b",))
+    optimizer: Literal["adam", "adamw", "sgd"] = _field("adam", "adam couples the weight decay as the paper does", "optimisation")
+    lr: float = _field(1e-4, "learning rate", "optimisation")
+    weight_decay: float = _field(1e-4, "weight decay", "optimisation")
+    schedule: Literal["exponential", "cosine", "onecycle", "constant"] = _field(
+        "exponential", "course of the learning rate", "optimisation"
+    )
+    lr_gamma: float = _field(0.9, "factor per epoch of the exponential schedule", "optimisation")
+    warmup_epochs: float = _field(0.0, "epochs of linear warm-up", "optimisation")
+    clip_grad: float | None = _field(None, "largest gradient norm", "optimisation")
+    ema: float | None = _field(
+        None, "decay of an exponential moving average of the weights, e.g. 0.999; that average is evaluated", "optimisation"
+    )
+
+    # Protocol
+    protocol: Literal["validation", "paper"] = _field(
+        "validation", "validation: choose the epoch there, read test once; paper: last and best test epoch, optimistic", "protocol"
+    )
+    select: Literal["mean_recall", "overall", "macro_f1"] = _field("mean_recall", "what the best epoch is chosen by", "protocol")
+
+    # Run
+    seed: int = _field(0, "seed of weights, order and augmentation", "run")
+    device: str = _field("auto", "auto, cpu, cuda, cuda:1 or mps", "run")
+    precision: Literal["auto", "fp32", "bf16"] = _field("auto", "auto takes bf16 where the hardware gains by it", "run")
+    store: Literal["auto", "device", "memory", "memmap", "stream"] = _field("auto", "where the decoded faces live", "run")
+    workers: int = _field(max(1, os.cpu_count() or 1), "threads that decode images", "run", ("-j",))
+    output: str | None = _field(None, "run folder; default runs/<dataset>-<method>-<model>-s<seed>", "run", ("-o",))
+    save_minutes: float = _field(5.0, "save the state at least this often", "run")
+    tensorboard: bool = _field(False, "write TensorBoard events too (extra: tensorboard)", "run")
+
+    def __post_init__(self) -> None:
+        for name, hint in typing.get_type_hints(TrainConfig).items():
+            _check_type(name, getattr(self, name), hint)
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:  # NaN is in no range
+                raise ConfigError(f"{_flag(name)} must be {_range(low, high)}, not {value}.")
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        name = Path(self.method).stem.replace(":", "-")
+        return Path(self.output or f"runs/{self.dataset}-{name}-{self.model}-s{self.seed}")
+
+    def to_yaml(self) -> str:
+        return str(yaml.safe_dump(dataclasses.asdict(self), sort_keys=False, allow_unicode=True))
+
+
+def from_dict(values: dict[str, Any], source: str) -> TrainConfig:
+    """A config from a mapping; an unknown setting is an error that names the nearest one."""
+    hints = typing.get_type_hints(TrainConfig)
+    fields = dict(values)
+    for name, value in values.items():
+        if name not in hints:
+            raise ConfigError(f"{source}: {unknown_name('setting', str(name), hints)}")
+        if isinstance(value, str) and float in _kinds(hints[name]):
+            with contextlib.suppress(ValueError):
+                fields[name] = float(value)  # YAML takes 1e-4 for a text
+    return TrainConfig(**fields)
+
+
+def _kinds(hint: Any) -> tuple[Any, ...]:
+    """The plain types of an annotation: `float | None` is (float, NoneType), `dict[str, Any]` is (dict,)."""
+    parts = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    return tuple(typing.get_origin(part) or part for part in parts)
+
+
+def _check_type(name: str, value: Any, hint: Any) -> None:
+    if typing.get_origin(hint) is Literal:
+        choices = typing.get_args(hint)
+        if value not in choices:
+            raise ConfigError(f"{_flag(name)}: {unknown_name('choice', str(value), map(str, choices))}")
+        return
+    kinds = _kinds(hint)
+    right = isinstance(value, (*kinds, int) if float in kinds else kinds) and (bool in kinds or not isinstance(value, bool))
+    if not right:
+        words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", dict: "a table", types.NoneType: "nothing"}
+        raise ConfigError(f"{_flag(name)} must be {' or '.join(words[kind] for kind in kinds)}, not {value!r}.")
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _range(low: float, high: float) -> str:
+    """In words: "at least 2", "between 0 and 1"; an end that is itself excluded is named so."""
+    least = "more than 0" if low == _TINY else f"at least {low:g}"
+    if high == math.inf:
+        return least
+    return f"{least} and " + ("less than 1" if high == _BELOW_1 else f"at most {high:g}")
+
+
+def load_config(path: Path) -> TrainConfig:
+    """Reads a run's `config.yaml`."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"There is no {path}; is {path.parent} a run folder of evenface?") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {str(error).splitlines()[0]}.") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} holds no settings.")
+    return from_dict(values, str(path))
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # The paper, section 4.2; the jitter's strengths and the erasing are anchored choices, see docs/method.md.
+    "paper": {
+        "img_size": 224, "epochs": 60, "batch_size": 32, "optimizer": "adam", "lr": 1e-4, "weight_decay": 1e-4,
+        "schedule": "exponential", "lr_gamma": 0.9, "hflip": 0.0, "erase": 0.5, "jitter": 1.0, "passes": "two",
+    },
+    # EAC's published recipe for a ResNet-18.
+    "eac_r18": {
+        "model": "resnet18", "method": "eac", "img_size": 224, "epochs": 60, "batch_size": 32, "optimizer": "adam", "lr": 2e-4,
+        "weight_decay": 1e-4, "schedule": "exponential", "lr_gamma": 0.9, "hflip": 0.0, "erase": 0.5, "jitter": 0.0, "noise": 0.5,
+        "passes": "two",
+    },
+    # A good FERPlus model on two cores in about an hour.
+    "cpu": {
+        "model": "dlib_face_resnet_13", "init": "dlib-face", "img_size": 112, "epochs": 6, "batch_size": 64, "optimizer": "adamw",
+        "lr": 3e-4, "weight_decay": 0.02, "schedule": "onecycle", "hflip": 0.5, "erase": 0.5, "jitter": 0.75, "rotate": 12.0,
+        "scale": 0.1, "shift": 0.05,
+    },
+}  # fmt: skip

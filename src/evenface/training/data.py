@@ -1,0 +1,55 @@
+"""From a config to the faces that a run trains on, chooses its epoch on and is tested on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from evenface.data import load_dataset
+from evenface.data.imbalance import imbalanced
+from evenface.data.manifest import Manifest
+from evenface.data.noise import symmetric_noise
+from evenface.data.splits import stratified_validation
+from evenface.errors import ConfigError, DataError
+from evenface.training.config import TrainConfig
+
+
+def load_manifest(config: TrainConfig) -> Manifest:
+    """The data set of a config with all its splits; the same call for training and for evaluation.
+
+    A validation split is set aside from train where the data set has none (not under `--protocol paper`, which trains on all
+    of it); after that train is thinned out (`imbalance`) and its labels are flipped (`label_noise`). Validation and test stay as they are.
+
+    Raises:
+        DataError: nothing to read, a class without a face in train, no such split.
+    """
+    manifest = load_dataset(config.dataset, config.data_dir, classes=config.classes, labels=config.labels)
+    if config.exclude is not None:
+        manifest = _without(manifest, Path(config.exclude))
+    if config.protocol == "validation" and "validation" not in manifest.splits:
+        manifest = stratified_validation(manifest, config.val_fraction, seed=config.data_seed)
+    if config.imbalance is not None:
+        manifest = imbalanced(manifest, config.imbalance, reading=config.imbalance_reading, seed=config.data_seed)
+    if config.label_noise:
+        manifest = symmetric_noise(manifest, config.label_noise, seed=config.data_seed)
+    empty = [name for name, n in manifest.counts("train").items() if n == 0]
+    if empty:
+        raise DataError(f"No training face is labelled {' or '.join(empty)}; add some, or train on the classes that have faces.")
+    return manifest
+
+
+def selection_split(config: TrainConfig) -> str:
+    """The split that the best epoch is chosen on."""
+    return "test" if config.protocol == "paper" else "validation"
+
+
+def _without(manifest: Manifest, path: Path) -> Manifest:
+    try:
+        drop = {line.split(",")[0].strip() for line in path.read_text().splitlines()}
+    except OSError as error:
+        raise ConfigError(f"The list of ids to leave out cannot be read: {path} ({error.strerror}).") from error
+    keep = np.array([name not in drop for name in manifest.ids()])
+    if keep.all():
+        raise ConfigError(f"No face of '{manifest.name}' has an id that {path} lists; it holds one id a line, as in the manifest.")
+    return manifest.take(np.flatnonzero(keep))

@@ -1,0 +1,115 @@
+"""The run folder: `config.yaml`, `environment.json`, `log.csv`, `last.ckpt`, `best/`, and what `evaluate` adds."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import importlib.metadata
+import io
+import json
+import os
+import platform
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from evenface._version import __version__
+from evenface.data.manifest import Manifest
+from evenface.errors import ConfigError
+from evenface.files import write_text
+from evenface.methods.base import Method
+from evenface.model_folder import save_model
+from evenface.models.classifier import Classifier
+from evenface.training.card import model_card
+from evenface.training.config import TrainConfig
+
+
+_PACKAGES = ("torch", "torchvision", "timm", "lightning-fabric", "kornia", "numpy", "pyarrow", "safetensors", "pillow")
+
+
+class RunFolder:
+    """Paths and writers of one run.
+
+    Args:
+        manifest: all splits; `train` the rows of its train split that could be read.
+        init: what the weights start from: source, sha256 and a summary in words.
+    """
+
+    def __init__(self, config: TrainConfig, manifest: Manifest, train: Manifest, select_split: str, init: dict[str, Any]) -> None:
+        self.path = config.folder
+        self.config = config
+        self.manifest = manifest
+        self.select_split = select_split
+        self.init = init
+        self.fingerprint = fingerprint(train)
+
+    @property
+    def state(self) -> Path:
+        return self.path / "last.ckpt"
+
+    def create(self, command: Sequence[str], environment: dict[str, Any]) -> None:
+        """Makes the folder with its config and environment.
+
+        Raises:
+            ConfigError: it exists and holds something.
+        """
+        require_new(self.path)
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_text(self.path / "config.yaml", self.config.to_yaml())
+        details = {"command": shlex.join(command), **versions(), **environment, "init": self.init, "train_ids": self.fingerprint}
+        write_text(self.path / "environment.json", json.dumps(details, indent=1))
+
+    def write_log(self, rows: Sequence[dict[str, Any]]) -> None:
+        """`log.csv`, a row per epoch; written whole, so that a resumed run leaves no double rows."""
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, names)
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(self.path / "log.csv", text.getvalue())
+
+    def save_best(self, model: Classifier, method: Method, epoch: int, value: float) -> None:
+        """Keeps the model of the best epoch so far as a model folder."""
+        details = {
+            "dataset": self.manifest.name,
+            "data_licence": self.manifest.licence,
+            "train_counts": self.manifest.counts("train"),
+            "method": method.describe(),
+            "init": self.init,
+            "epoch": epoch,
+            "selection": {"split": self.select_split, "by": self.config.select, "value": value, "protocol": self.config.protocol},
+        }
+        save_model(self.path / "best", model, details, model_card(self.config, details))
+
+
+def require_new(path: Path) -> None:
+    """Refuses a folder that holds something.
+
+    Raises:
+        ConfigError: says how to go on with that run, where it can go on.
+    """
+    if path.is_dir() and any(path.iterdir()):
+        hint = f"go on with it: evenface train --resume {path}, or choose" if (path / "last.ckpt").exists() else "remove it or choose"
+        raise ConfigError(f"The run folder {path} exists already; {hint} another -o/--output.")
+    if path.exists() and not path.is_dir():
+        raise ConfigError(f"{path} is a file; choose another -o/--output for the run folder.")
+
+
+def fingerprint(train: Manifest) -> str:
+    """A short hash of the training rows and their labels, in order; a resume on other data is refused by it."""
+    rows = zip(train.ids(), train.table["label"].to_pylist(), strict=True)
+    return hashlib.blake2b("\n".join(f"{name}\t{label}" for name, label in rows).encode(), digest_size=8).hexdigest()
+
+
+def versions() -> dict[str, Any]:
+    return {
+        "evenface": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+    }

@@ -1,0 +1,60 @@
+"""Optimisers, and the learning rate as a pure function of the epoch, so that a resumed run needs no scheduler state."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from evenface.training.config import TrainConfig
+
+
+def build_optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """The optimiser of a config over all trainable parameters.
+
+    `adam` adds the weight decay to the gradient (coupled L2, the paper's), for every parameter that a method has not marked with
+    `no_decay = True`. `adamw` and `sgd` leave biases, scales and other vectors undecayed.
+    """
+    params = [p for p in module.parameters() if p.requires_grad]
+    exempt = [p for p in params if getattr(p, "no_decay", False) or (config.optimizer != "adam" and p.ndim <= 1)]
+    spared = set(map(id, exempt))
+    groups = [
+        {"params": [p for p in params if id(p) not in spared], "weight_decay": config.weight_decay},
+        {"params": exempt, "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if config.optimizer == "adam":
+        return torch.optim.Adam(groups, lr=config.lr, fused=_fused(params))
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=config.lr, fused=_fused(params))
+    return torch.optim.SGD(groups, lr=config.lr, momentum=0.9, nesterov=True)
+
+
+def _fused(params: list[nn.Parameter]) -> bool:
+    return bool(params) and params[0].device.type in ("cpu", "cuda")
+
+
+def lr_factor(config: TrainConfig, epoch: float) -> float:
+    """What the learning rate is multiplied by at a point of the run, `epoch` counting fractions (2.5: half-way through the third).
+
+    exponential: `lr_gamma ** floor(epoch)`; cosine: half a cosine from 1 to 0; onecycle: up from 1/25 over the first 30 %, then down to
+    4e-6, both by half a cosine (Smith's one-cycle with torch's constants); constant: 1. `warmup_epochs` multiplies a linear rise
+    from 0.001.
+    """
+    done = min(max(epoch / config.epochs, 0.0), 1.0)
+    if config.schedule == "exponential":
+        factor = config.lr_gamma ** math.floor(epoch)
+    elif config.schedule == "cosine":
+        factor = _half_cosine(1.0, 0.0, done)
+    elif config.schedule == "onecycle":
+        factor = _half_cosine(1 / 25, 1.0, done / 0.3) if done < 0.3 else _half_cosine(1.0, 4e-6, (done - 0.3) / 0.7)
+    else:
+        factor = 1.0
+    if epoch < config.warmup_epochs:
+        factor *= 0.001 + 0.999 * epoch / config.warmup_epochs
+    return factor
+
+
+def _half_cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2

@@ -1,0 +1,237 @@
+"""One training run from its config to its folder.
+
+result = train(TrainConfig(dataset="synthetic", method="rbcf", img_size=48, epochs=6, output="runs/x"))
+resume("runs/x")                       # after Ctrl-C, SIGTERM, kill -9 or a power cut
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from lightning_fabric import Fabric
+from rich.console import Console
+
+from evenface.data.manifest import Manifest
+from evenface.data.store import FaceStore, open_store
+from evenface.data.views import Augmentation, Augmenter
+from evenface.devices import channels_last_pays, resolve_device, resolve_precision
+from evenface.errors import ConfigError, ModelError
+from evenface.methods import create_method
+from evenface.methods.base import Setting
+from evenface.models.classifier import build_classifier
+from evenface.models.init import load_init
+from evenface.training.checkpoint import load_state
+from evenface.training.config import TrainConfig, load_config
+from evenface.training.data import load_manifest, selection_split
+from evenface.training.folder import RunFolder, require_new
+from evenface.training.loop import Loop
+from evenface.training.optim import build_optimizer
+from evenface.training.progress import Bar, Board, Listeners, Progress
+from evenface.training.trainee import Trainee
+
+
+@dataclasses.dataclass(frozen=True)
+class RunResult:
+    """What a finished run left: its folder, and the best epoch (from 1) with its score (0 to 1) on the split it was chosen on."""
+
+    folder: Path
+    best_epoch: int
+    best: float
+    select: str
+    select_split: str
+    seconds: float
+
+
+def train(config: TrainConfig, *, command: Sequence[str] = (), console: Console | None = None) -> RunResult:
+    """Trains a new run; see `TrainConfig` for the settings.
+
+    Args:
+        command: the words it was started with, kept in the run folder.
+        console: where progress is shown; None shows nothing.
+
+    Raises:
+        ConfigError: a setting that cannot work, or a run folder that exists.
+        DataError, DeviceError, ModelError: what the settings name is missing or does not fit.
+        TrainingError: interrupted (the state is saved), or a loss that is not finite.
+        StorageError: a full disk.
+    """
+    require_new(config.folder)  # before the data are read, which may take minutes
+    return _run(config, None, command, console)
+
+
+def resume(folder: str | os.PathLike[str], *, command: Sequence[str] = (), console: Console | None = None) -> RunResult:
+    """Goes on with a run from its last saved state, to the same final weights as if it had never stopped; a finished run stays as it is.
+
+    Raises:
+        ConfigError: no run folder.
+        ModelError: no state, a damaged one, or one of other data or classes.
+    """
+    path = Path(folder)
+    config = dataclasses.replace(load_config(path / "config.yaml"), output=str(path))
+    saved = load_state(path / "last.ckpt")
+    done = saved["state"]
+    if done["epoch"] >= config.epochs:
+        if int(os.environ.get("RANK", 0)) == 0:
+            _sayer(console)(f"finished  all {config.epochs} epochs of {path} were done before; nothing to go on with")
+        return RunResult(path, done["best_epoch"] + 1, done["best"], config.select, selection_split(config), done["seconds"])
+    return _run(config, saved, command, console)
+
+
+def _run(config: TrainConfig, saved: dict[str, Any] | None, command: Sequence[str], console: Console | None) -> RunResult:
+    with contextlib.ExitStack() as stack:
+        loop = assemble(config, saved=saved, command=command, console=console, stack=stack)
+        state = loop.fit()
+    return RunResult(loop.folder.path, state.best_epoch + 1, state.best, config.select, loop.folder.select_split, state.seconds)
+
+
+def assemble(
+    config: TrainConfig,
+    *,
+    saved: dict[str, Any] | None = None,
+    command: Sequence[str] = (),
+    console: Console | None = None,
+    stack: contextlib.ExitStack | None = None,
+) -> Loop:
+    """Everything that a run needs, ready to `fit`: data, model, method, optimiser and run folder.
+
+    Args:
+        saved: the state to go on from; None makes the run folder anew.
+        stack: where the progress bar and TensorBoard's writer are entered, so that they are closed with it; without one there are none.
+    """
+    device = resolve_device(config.device)
+    precision, reason = resolve_precision(config.precision, device)
+    fabric = _fabric(device, precision)
+    say = _sayer(console if fabric.is_global_zero else None)
+    if config.batch_size < 2 * fabric.world_size:
+        raise ConfigError(f"--batch-size {config.batch_size} is too small for {fabric.world_size} processes; each needs two faces or more.")
+
+    manifest = load_manifest(config)
+    select_split = selection_split(config)
+    stores = {name: _open(manifest, name, config, fabric.device, say) for name in ("train", select_split)}
+    counts = stores["train"].manifest.counts()
+
+    torch.manual_seed(config.seed)
+    model = build_classifier(config.model, manifest.class_names, config.img_size, dropout=config.dropout)
+    init = load_init(model, config.init)
+    method = create_method(
+        config.method, Setting(manifest.class_names, tuple(counts.values()), config.epochs, config.passes), config.method_options
+    )
+    method.prepare(model)
+    folder = RunFolder(
+        config, manifest, stores["train"].manifest, select_split, {"source": config.init, "sha256": init.sha256, "summary": str(init)}
+    )
+    if saved is not None:
+        _check_same(saved, folder, manifest)
+    elif fabric.is_global_zero:
+        environment = {"device": str(device), "precision": precision, "precision_reason": reason, "processes": fabric.world_size}
+        folder.create(command, {**environment, "train_counts": counts, "notes": list(manifest.notes)})
+    say(
+        f"data      {manifest.name}: "
+        + ", ".join(f"{name} {len(store):,}" for name, store in stores.items())
+        + f" faces at {config.img_size} px"
+    )
+    say(f"train     {', '.join(f'{label} {n:,}' for label, n in counts.items())}")
+    say(f"model     {config.model}; {init}")
+    say(f"method    {', '.join(f'{k} {v}' if k != 'name' else str(v) for k, v in method.describe().items())}")
+    if method.uses_maps and model.backbone.grid == (1, 1):
+        say(
+            "          The class maps have a single cell at this size, so comparing them does little; "
+            "take a larger --img-size or a finer network."
+        )
+    for note in method.notes():
+        say(f"          {note}")
+    if stores["train"].manifest.soft_targets() is not None:
+        say("          Vote distributions are the targets of cross-entropy; focal, cb and mek terms take the most voted label.")
+    say(f"device    {device}, {precision} ({reason})" + (f", {fabric.world_size} processes" if fabric.world_size > 1 else ""))
+    say(f"folder    {folder.path}")
+    if config.protocol == "paper":
+        say("protocol  paper: the best epoch is chosen on test, so its score is optimistic")
+
+    channels_last = channels_last_pays(device)
+    trainee = Trainee(model, method)
+    if channels_last:
+        trainee = trainee.to(memory_format=torch.channels_last)
+    if fabric.world_size > 1 and device.type == "cuda":
+        trainee = torch.nn.SyncBatchNorm.convert_sync_batchnorm(trainee)  # type: ignore[no-untyped-call]
+    trainee = trainee.to(fabric.device)
+    average = None
+    if config.ema is not None:
+        average = torch.optim.swa_utils.AveragedModel(
+            trainee.model,
+            multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(config.ema),  # type: ignore[no-untyped-call]
+            use_buffers=True,
+        )
+    wrapped, optimizer = fabric.setup(trainee, build_optimizer(trainee, config))
+    augmentation = Augmentation(config.hflip, config.erase, config.jitter, config.rotate, config.scale, config.shift, config.noise)
+    mean = tuple(float(v) for v in model.mean.flatten())
+    augment = Augmenter(augmentation, mean, grey=stores["train"].channels == 1)
+    listeners: list[Progress] = []
+    if stack is not None and fabric.is_global_zero:
+        if config.tensorboard:
+            listeners.append(stack.enter_context(Board(folder.path / "tensorboard")))
+        if console is not None:
+            listeners.append(stack.enter_context(Bar(console, config.epochs, select_split)))
+    loop = Loop(
+        config,
+        fabric,
+        wrapped,
+        trainee,
+        optimizer,
+        method,
+        average,
+        stores["train"],
+        stores[select_split],
+        augment,
+        mean,
+        folder,
+        Listeners(*listeners),
+        precision,
+        channels_last,
+    )
+    if saved is not None:
+        loop.load_state_dict(saved)
+        saved.clear()  # its weights are copied: they need not stay in memory for the rest of the run
+        say(f"resumed   at epoch {loop.state.epoch + 1}, after step {loop.state.step}")
+    return loop
+
+
+def _sayer(console: Console | None) -> Callable[[str], None]:
+    if console is None:
+        return lambda text: None
+    return lambda text: console.print(text, highlight=False, soft_wrap=True, markup=False)
+
+
+def _fabric(device: torch.device, precision: str) -> Fabric:
+    """Fabric for this process; under torchrun, one member of a distributed run."""
+    world, local = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    kind: Literal["bf16-mixed", "32-true"] = "bf16-mixed" if precision == "bf16" else "32-true"
+    if world > 1:
+        fabric = Fabric(accelerator=device.type, devices=local, num_nodes=world // local, strategy="ddp", precision=kind)
+    else:
+        devices: Any = [device.index] if device.index is not None else 1
+        fabric = Fabric(accelerator=device.type, devices=devices, precision=kind)
+    fabric.launch()
+    return fabric
+
+
+def _open(manifest: Manifest, split: str, config: TrainConfig, device: torch.device, say: Callable[[str], None]) -> FaceStore:
+    store = open_store(manifest.split(split), config.img_size, device=device, mode=config.store, workers=config.workers)
+    if store.unreadable:
+        say(f"skipped   {len(store.unreadable)} {split} images that cannot be read: {', '.join(store.unreadable[:5])}")
+    return store
+
+
+def _check_same(saved: dict[str, Any], folder: RunFolder, manifest: Manifest) -> None:
+    if tuple(saved["class_names"]) != manifest.class_names:
+        raise ModelError(
+            f"The saved state tells {', '.join(saved['class_names'])} apart, the data {', '.join(manifest.class_names)}; "
+            "resume on the data it began with."
+        )
+    if saved["ids"] != folder.fingerprint:
+        raise ModelError(f"The training faces are not those that {folder.path} began with; resume with the data set as it was.")

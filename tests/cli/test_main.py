@@ -1,0 +1,111 @@
+"""The front door: help without heavy imports, wrong words, pipes that close, and errors that are no traceback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from evenface._version import __version__
+from evenface.cli import doctor
+from evenface.cli.main import VERBS
+from evenface.errors import ConfigError, DataError
+
+
+HEAVY = ("torch", "torchvision", "timm", "kornia", "lightning_fabric", "scipy", "pyarrow", "numpy", "PIL", "rich")
+PROBE = f"""
+import sys
+from evenface.cli.main import main
+code = main(sys.argv[1:])
+print(code, *[name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)
+"""
+
+
+LIGHT = ("--help", "--version", "train --help", "evaluate -h", "compare -h", "data stats -h", "data sheet -h", "methods -h", "doctor -h")
+
+
+@pytest.mark.parametrize("words", LIGHT)
+def test_help_imports_nothing_heavy(words: str) -> None:
+    done = subprocess.run([sys.executable, "-c", PROBE, *words.split()], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr.splitlines()[-1] == "0"
+
+
+def test_help_and_version(cli: Any) -> None:
+    answer = cli("--help")
+    assert answer.code == 0
+    for verb, text in VERBS.items():
+        assert verb in answer.out
+        assert text.split(",")[0][:30] in answer.out
+    assert cli().out == answer.out
+    assert cli("--version").out == f"evenface {__version__}\n"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help(verb: str, cli: Any) -> None:
+    answer = cli(verb, "--help")
+    assert answer.code == 0
+    assert f"usage: evenface {verb}" in answer.out
+    assert answer.err == ""
+
+
+def test_unknown_words(cli: Any) -> None:
+    cli("trian").refused(2, "Unknown verb 'trian'", "did you mean 'train'?")
+    cli("zzz").refused(2, "verbs are: train, evaluate")
+    cli("--verbose").refused(2, "Unknown flag --verbose")
+    cli("train", "--epoch", 3).refused(2, "Unknown flag --epoch", "did you mean --epochs?")
+    cli("train", "--lamb=3", "--method", "rbcf").refused(2, "did you mean --lam?")
+    cli("train", "--zzzzzz").refused(2, "`evenface train --help` lists them")
+    cli("train", "extra").refused(2, "unrecognized arguments: extra")
+    cli("evaluate").refused(2, "required: RUN")
+    cli("data", "stats", "--data-dri", "x", "--dataset", "folder").refused(2, "did you mean --data-dir?")
+    cli("data", "stat").refused(2, "'stat'", "stats")
+    cli("data").refused(2, "required: VERB")
+    cli("evaluate", "x", "--split", "dev").refused(2, "invalid choice: 'dev'")
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], ModuleType]:
+    """Makes `evenface doctor` raise."""
+
+    def set_error(error: BaseException) -> ModuleType:
+        def run(args: object) -> int:
+            raise error
+
+        monkeypatch.setattr(doctor, "run", run)
+        return doctor
+
+    return set_error
+
+
+def test_errors_are_one_line_with_their_code(cli: Any, failing: Callable[[BaseException], ModuleType]) -> None:
+    failing(ConfigError("no such setting."))
+    cli("doctor").refused(2, "evenface doctor: no such setting.")
+    failing(DataError("no such face."))
+    cli("doctor").refused(1, "evenface doctor: no such face.")
+    failing(PermissionError(13, "Permission denied", "/somewhere/x"))
+    cli("doctor").refused(1, "evenface doctor: Permission denied: /somewhere/x")
+    failing(KeyboardInterrupt())
+    cli("doctor").refused(1, "stopped")
+
+
+def test_a_bug_is_not_hidden(cli: Any, failing: Callable[[BaseException], ModuleType]) -> None:
+    failing(ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
+        cli("doctor")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes of POSIX")
+@pytest.mark.parametrize("words", [["methods"], ["--help"], ["train", "--help"]], ids=" ".join)
+def test_a_reader_that_has_gone(words: list[str]) -> None:
+    process = subprocess.Popen([sys.executable, "-m", "evenface", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()  # before it has written anything
+    complaints = process.stderr.read()
+    process.stderr.close()
+    assert (process.wait(timeout=60), complaints) == (0, b"")

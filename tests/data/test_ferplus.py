@@ -1,0 +1,317 @@
+"""The vote rules against a slow loop on handmade votes, the three layouts against each other, and the published counts on the real set."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from evenface.data.ferplus import FOLDERS, RULES, USAGE, VOTES, distribution, majority, maximum, read_ferplus
+from evenface.data.manifest import IMAGE_TYPE, Manifest
+from evenface.errors import ConfigError, DataError
+from evenface.labels import BASIC, CLASSES
+
+
+FER2013 = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+TABLE = {  # specs 10.3: train, validation, test
+    "neutral": (8740, 1182, 1090),
+    "happiness": (7287, 865, 893),
+    "surprise": (3149, 415, 396),
+    "sadness": (3014, 351, 384),
+    "anger": (2100, 287, 273),
+    "disgust": (119, 24, 18),
+    "fear": (532, 62, 83),
+    "contempt": (119, 13, 16),
+}
+
+#        ne ha su sa an di fe co un NF   majority    max
+HANDMADE = [
+    ((9, 1, 0, 0, 0, 0, 0, 0, 0, 0), "neutral", "neutral"),
+    ((5, 5, 0, 0, 0, 0, 0, 0, 0, 0), None, "neutral"),  # a tie at exactly 50 %
+    ((5, 3, 2, 0, 0, 0, 0, 0, 0, 0), None, "neutral"),  # exactly 50 %
+    ((5, 3, 1, 1, 0, 0, 0, 0, 0, 0), "neutral", "neutral"),  # 5 of 8 once the slips are gone
+    ((1, 1, 1, 1, 1, 1, 1, 1, 1, 1), None, "neutral"),  # single votes only
+    ((0, 1, 1, 1, 1, 1, 1, 1, 1, 1), None, "happiness"),
+    ((0, 0, 4, 0, 0, 0, 0, 0, 0, 6), None, None),  # NF has the majority
+    ((0, 0, 0, 0, 4, 0, 0, 0, 4, 2), None, "anger"),  # as many for unknown: the first wins
+    ((0, 0, 0, 0, 0, 2, 3, 0, 5, 0), None, None),
+    ((0, 0, 0, 0, 0, 6, 0, 0, 2, 2), "disgust", "disgust"),  # unknown and NF count in the total
+    ((0, 0, 0, 0, 0, 5, 0, 0, 3, 2), None, "disgust"),
+    ((0, 0, 0, 1, 0, 0, 0, 8, 0, 1), "contempt", "contempt"),
+    ((0, 0, 0, 0, 0, 0, 0, 0, 0, 0), None, "neutral"),
+]
+HAND = np.array([votes for votes, _, _ in HANDMADE])
+
+
+def names(columns: np.ndarray) -> list[str | None]:
+    return [None if c < 0 else VOTES[c] for c in columns]
+
+
+def test_the_rules_by_hand() -> None:
+    assert names(majority(HAND)) == [label for _, label, _ in HANDMADE]
+    assert names(maximum(HAND)) == [label for _, _, label in HANDMADE]
+
+
+def slow_majority(votes: list[int]) -> str | None:
+    kept = [v if v > 1 else 0 for v in votes]
+    for name, v in zip(VOTES[:8], kept, strict=False):
+        if v > sum(kept) / 2:
+            return name
+    return None
+
+
+def slow_shares(votes: list[int], classes: tuple[str, ...]) -> list[float]:
+    kept = {name: v if v > 1 else 0 for name, v in zip(VOTES, votes, strict=True)}
+    inside = [kept[name] for name in classes]
+    rivals = [v for name, v in kept.items() if name not in classes]
+    return [v / sum(inside) if max(inside) > max(rivals) else 0.0 for v in inside]
+
+
+@pytest.mark.parametrize("classes", [BASIC, CLASSES])
+def test_the_rules_against_a_loop(classes: tuple[str, ...]) -> None:
+    random = np.random.default_rng(0).multinomial(10, [0.3, 0.2, 0.1, 0.1, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05], size=500)
+    votes = np.concatenate([HAND, random])
+    assert names(majority(votes)) == [slow_majority(v) for v in votes.tolist()]
+    np.testing.assert_allclose(distribution(votes, classes), [slow_shares(v, classes) for v in votes.tolist()], atol=1e-6)
+
+
+def face(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (48, 48), dtype=np.uint8)
+
+
+def png(pixels: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
+class Rows:
+    """FERPlus in memory, and as each of the layouts on disk."""
+
+    def __init__(self, rows: dict[str, list[tuple[str | None, list[int], str, np.ndarray]]]) -> None:
+        self.rows = rows
+
+    def parquet(self, root: Path) -> Path:
+        root.mkdir(parents=True)
+        start = 0
+        for split, rows in self.rows.items():
+            image = pa.array([{"bytes": png(p), "path": n} for n, _, _, p in rows], type=IMAGE_TYPE)
+            columns = {"image": image, "fer2013_row": pa.array(range(start, start + len(rows)), pa.int32())}
+            columns["fer2013_label"] = pa.array([own for _, _, own, _ in rows]).dictionary_encode()
+            for i, name in enumerate(VOTES):
+                columns[f"votes_{name}"] = pa.array([v[i] for _, v, _, _ in rows], pa.int8())
+            pq.write_table(pa.table(columns), root / f"{split}.parquet")
+            start += len(rows)
+        return root
+
+    def csv(self, root: Path, *, newline: str = "\n", header: str = "emotion,pixels,Usage") -> Path:
+        root.mkdir(parents=True)
+        big, new = [header], ["Usage,Image name," + ",".join(VOTES)]
+        for usage, split in USAGE.items():
+            for name, votes, own, pixels in self.rows[split]:
+                big.append(f"{FER2013.index(own)},{' '.join(map(str, pixels.ravel().tolist()))},{usage}")
+                new.append(f"{usage},{name or ''},{','.join(map(str, votes))}")
+        (root / "fer2013.csv").write_bytes(newline.join([*big, ""]).encode())
+        (root / "fer2013new.csv").write_bytes(newline.join([*new, ""]).encode())
+        return root
+
+    def folders(self, root: Path) -> Path:
+        for split, folder in FOLDERS.items():
+            (root / folder).mkdir(parents=True)
+            lines = []
+            for name, votes, _, pixels in self.rows[split]:
+                if name:
+                    (root / folder / name).write_bytes(png(pixels))
+                    lines.append(f'{name},"(0, 0, 48, 48)",{",".join(map(str, votes))}\r\n')
+            (root / folder / "label.csv").write_bytes("".join(lines).encode())
+        return root
+
+
+def pixels(m: Manifest, row: int) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(m.image_bytes(row))).convert("L"))
+
+
+@pytest.fixture(scope="module")
+def handmade() -> Rows:
+    nf = [0] * 9 + [10]
+    rows: dict[str, list[tuple[str | None, list[int], str, np.ndarray]]] = {}
+    for s, split in enumerate(("train", "validation", "test")):
+        rows[split] = [
+            (f"fer{100 * s + i:07d}.png", list(votes), FER2013[i % 7], face(100 * s + i)) for i, (votes, _, _) in enumerate(HANDMADE)
+        ]
+        rows[split].insert(3, (None, nf, "sad", face(100 * s + 99)))
+    rows["train"].append(("fer0000000.png", list(HANDMADE[0][0]), "angry", rows["train"][0][3]))  # a name that stands twice
+    return Rows(rows)
+
+
+@pytest.mark.parametrize("labels", RULES)
+@pytest.mark.parametrize("classes", [7, 8])
+def test_the_three_layouts_agree(handmade: Rows, tmp_path: Path, labels: str, classes: int) -> None:
+    a = read_ferplus(handmade.parquet(tmp_path / "a"), labels=labels, classes=classes)
+    b = read_ferplus(handmade.csv(tmp_path / "b", newline="\r\n"), labels=labels, classes=classes)
+    others = [b]
+    if labels != "fer2013":
+        others.append(read_ferplus(handmade.folders(tmp_path / "c"), labels=labels, classes=classes))
+    assert len(set(a.ids())) == len(a)
+    for other in others:
+        for column in a.table.column_names:
+            if column in other.table.column_names and column != "image":
+                assert a.table[column].to_pylist() == other.table[column].to_pylist(), column
+        assert [n for n in other.notes if "tie" in n] == [n for n in a.notes if "tie" in n]
+        for row in range(len(a)):
+            np.testing.assert_array_equal(pixels(a, row), pixels(other, row))
+    assert b.table["fer2013_row"].to_pylist() == a.table["fer2013_row"].to_pylist()
+
+
+def test_rows_notes_and_ids(handmade: Rows, tmp_path: Path) -> None:
+    root = handmade.parquet(tmp_path / "a")
+    m = read_ferplus(root)
+    assert m.split("test").table["label"].to_pylist() == ["neutral", "neutral", "disgust"]
+    assert m.split("train").ids() == ["fer0000000", "fer0000003", "fer0000009", "fer0000000-2"]
+    assert m.class_names == BASIC
+    assert "kept 10 of 43 rows; 3 have no file name in FERPlus (not a face), 3 were contempt" in m.notes[0]
+    assert "NF" not in m.notes[0]
+    votes = [m.table[f"votes_{name}"].to_pylist() for name in VOTES]
+    assert [column[0] for column in votes] == list(HANDMADE[0][0])
+    assert m.split("test").table["fer2013_label"].to_pylist() == ["anger", "happiness", "fear"]
+    assert len(read_ferplus(root, classes=8).split("test")) == 4
+
+
+def test_probability_widens_train_only(handmade: Rows, tmp_path: Path) -> None:
+    root = handmade.parquet(tmp_path / "a")
+    m = read_ferplus(root, labels="probability")
+    hard = read_ferplus(root)
+    assert m.split("test").ids() == hard.split("test").ids()
+    assert m.split("test").table["label"].equals(hard.split("test").table["label"])
+    train = m.split("train")
+    soft = train.soft_targets()
+    assert soft is not None
+    np.testing.assert_allclose(soft.sum(axis=1), 1, atol=1e-6)
+    by_id = {i: dict(zip(m.class_names, row.tolist(), strict=True)) for i, row in zip(train.ids(), soft, strict=True)}
+    assert by_id["fer0000001"]["neutral"] == by_id["fer0000001"]["happiness"] == 0.5
+    assert by_id["fer0000002"]["neutral"] == 0.5
+    assert train.table["label"].to_pylist()[1] == "neutral"  # the tie goes to the first in the file's order
+    gone = {"fer0000004", "fer0000005", "fer0000006", "fer0000007", "fer0000008", "fer0000011", "fer0000012"}
+    assert not gone & set(by_id)
+    assert set(by_id) == {f"fer{i:07d}" for i in (0, 1, 2, 3, 9, 10)} | {"fer0000000-2"}
+
+
+def test_fer2013_labels_are_noise_in_train_only(handmade: Rows, tmp_path: Path) -> None:
+    m = read_ferplus(handmade.parquet(tmp_path / "a"), labels="fer2013")
+    hard = read_ferplus(tmp_path / "a")
+    assert m.ids() == hard.ids()
+    assert m.table["clean_label"].to_pylist() == hard.table["label"].to_pylist()
+    assert m.split("train").table["label"].to_pylist() == m.split("train").table["fer2013_label"].to_pylist()
+    assert m.split("test").table["label"].to_pylist() == hard.split("test").table["label"].to_pylist()
+    with pytest.raises(ConfigError, match="do not hold FER2013's own labels"):
+        read_ferplus(handmade.folders(tmp_path / "c"), labels="fer2013")
+
+
+def test_shards_and_spaced_headers_are_read(handmade: Rows, tmp_path: Path) -> None:
+    root = handmade.parquet(tmp_path / "a")
+    expected = read_ferplus(root)
+    (root / "data").mkdir()
+    for split in USAGE.values():
+        table = pq.read_table(root / f"{split}.parquet")
+        pq.write_table(table.slice(0, 5), root / "data" / f"{split}-00000-of-00002.parquet")
+        pq.write_table(table.slice(5), root / "data" / f"{split}-00001-of-00002.parquet")
+        (root / f"{split}.parquet").unlink()
+    assert read_ferplus(root).table.equals(expected.table)
+    spaced = handmade.csv(tmp_path / "b", header="emotion, pixels, Usage")
+    assert read_ferplus(spaced).ids() == expected.ids()
+
+
+def test_misuse(handmade: Rows, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="did you mean 'majority'"):
+        read_ferplus(tmp_path, labels="majorty")
+    with pytest.raises(DataError, match=r"does not exist\. Expected under it:\n  train.parquet"):
+        read_ferplus(tmp_path / "none")
+    with pytest.raises(DataError, match="is empty"):
+        read_ferplus(tmp_path)
+    (tmp_path / "x.txt").touch()
+    with pytest.raises(DataError, match="no layout that the reader knows"):
+        read_ferplus(tmp_path)
+    with pytest.raises(DataError, match="is not a folder"):
+        read_ferplus(tmp_path / "x.txt")
+
+    root = handmade.csv(tmp_path / "cut")
+    text = (root / "fer2013.csv").read_text().splitlines()
+    (root / "fer2013.csv").write_text("\n".join(text[:-1]))
+    with pytest.raises(DataError, match="do not go together"):
+        read_ferplus(root)
+    text[1] = "0,1 2 3,Training"
+    (root / "fer2013.csv").write_text("\n".join(text))
+    with pytest.raises(DataError, match="holds 3 pixels"):
+        read_ferplus(root)
+
+    root = handmade.folders(tmp_path / "c")
+    (root / "FER2013Train" / "fer0000003.png").unlink()
+    with pytest.raises(DataError, match=r"1 of 14 images .* missing .*fer0000003.png; more than 1%"):
+        read_ferplus(root)
+    (root / "FER2013Train" / "label.csv").write_text("fer0000000.png,1,2\n")
+    with pytest.raises(DataError, match="line 1: a name, a box and ten votes"):
+        read_ferplus(root)
+    root = tmp_path / "p"
+    root.mkdir()
+    for split in USAGE.values():
+        pq.write_table(pa.table({"image": [b"x"]}), root / f"{split}.parquet")
+    with pytest.raises(DataError, match="lacks the columns votes_NF"):
+        read_ferplus(root)
+
+
+@pytest.mark.parametrize("classes", [7, 8])
+def test_the_published_counts_on_the_real_set(shared: Path, classes: int) -> None:
+    m = read_ferplus(shared / "data" / "ferplus", classes=classes)
+    for i, split in enumerate(("train", "validation", "test")):
+        assert m.counts(split) == {name: TABLE[name][i] for name in m.class_names}
+    assert [len(m.split(s)) for s in m.splits] == ([24941, 3186, 3137] if classes == 7 else [25060, 3199, 3153])
+    assert len(set(m.ids())) == len(m)
+    assert "173 have no file name" in m.notes[0]
+    json.dumps(m.notes)
+
+
+def test_the_other_rules_on_the_real_set(shared: Path) -> None:
+    root = shared / "data" / "ferplus"
+    wide = read_ferplus(root, classes=8, labels="max")
+    assert (len(wide.split("train")), len(wide.split("test"))) == (28389, 3546)
+    soft = read_ferplus(root, labels="probability")
+    assert [len(soft.split(s)) for s in soft.splits] == [27928, 3186, 3137]
+    noisy = read_ferplus(root, labels="fer2013").split("train")
+    wrong = np.mean(np.array(noisy.table["label"].to_pylist()) != np.array(noisy.table["clean_label"].to_pylist()))
+    assert 0.25 < wrong < 0.35
+
+
+def test_the_original_layouts_written_from_real_rows(shared: Path, tmp_path: Path) -> None:
+    """Every 40th row of the real set goes out as the two CSV files and as the PNG folders, and comes back the same."""
+    root = shared / "data" / "ferplus"
+    rows = {}
+    for split in ("train", "validation", "test"):
+        table = pq.read_table(root / f"{split}.parquet")
+        table = table.take(list(range(0, len(table), 40))).to_pylist()
+        rows[split] = [
+            (
+                r["image"]["path"],
+                [r[f"votes_{name}"] for name in VOTES],
+                r["fer2013_label"],
+                np.asarray(Image.open(io.BytesIO(r["image"]["bytes"])).convert("L")),
+            )
+            for r in table
+        ]
+    subset = Rows(rows)
+    kept = set(read_ferplus(root).ids())
+    original = read_ferplus(subset.csv(tmp_path / "b"))
+    folders = read_ferplus(subset.folders(tmp_path / "c"))
+    assert len(original) > 700
+    assert set(original.ids()) <= kept
+    assert original.ids() == folders.ids()
+    assert original.table["label"].equals(folders.table["label"])
+    by_name = {r[0]: r[3] for split in rows.values() for r in split}
+    for row in range(0, len(original), 11):
+        np.testing.assert_array_equal(pixels(original, row), by_name[original.ids()[row] + ".png"])
+        np.testing.assert_array_equal(pixels(folders, row), pixels(original, row))

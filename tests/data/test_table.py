@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from evenface.data.manifest import IMAGE_TYPE, Manifest, build
+from evenface.data.table import read_table
+from evenface.errors import DataError, LabelError
+
+
+Picture = Callable[..., Path]
+CSV = """file_name,label,split,subject,age
+a/1.jpg,Happy,train,007,31
+a/2.jpg,fear,val,008,
+b/3.jpg,angry,train,007,40
+b/4.jpg,FEAR,train,,20
+"""
+
+
+@pytest.fixture
+def faces(tmp_path: Path, picture: Picture) -> Path:
+    for name in ("a/1.jpg", "a/2.jpg", "b/3.jpg", "b/4.jpg"):
+        picture(tmp_path / name)
+    return tmp_path
+
+
+def check(m: Manifest) -> None:
+    assert m.ids() == ["a/1.jpg", "a/2.jpg", "b/3.jpg", "b/4.jpg"]
+    assert m.table["split"].to_pylist() == ["train", "validation", "train", "train"]
+    assert m.table["label"].to_pylist() == ["happiness", "fear", "anger", "fear"]
+    assert m.class_names == ("happiness", "anger", "fear")
+    assert m.table["age"].to_pylist() == [31, None, 40, 20]
+    assert all(m.image_bytes(row) for row in range(4))
+
+
+@pytest.mark.parametrize(
+    "text", [CSV, CSV.replace("\n", "\r\n"), "\ufeff" + CSV, CSV.replace("file_name", "path"), CSV.replace("label,", "emotion,")]
+)
+def test_csv(faces: Path, text: str) -> None:
+    (faces / "manifest.csv").write_bytes(text.encode())
+    for given in (faces, faces / "manifest.csv"):
+        m = read_table(given)
+        check(m)
+        assert m.table["subject"].to_pylist() == ["007", "008", "007", None]  # text stays text
+        assert m.root == faces
+
+
+def test_ids_of_the_table_are_kept(faces: Path) -> None:
+    (faces / "own.csv").write_text("id,image,label,split\n001,a/1.jpg,fear,train\n002,a/1.jpg,fear,test\n")
+    assert read_table(faces / "own.csv").ids() == ["001", "002"]
+
+
+def test_parquet_with_paths(faces: Path) -> None:
+    columns = {"image_path": ["a/1.jpg", "a/2.jpg", "b/3.jpg", "b/4.jpg"], "split": ["train", "val", "train", "training"]}
+    pq.write_table(pa.table(columns | {"label": ["happy", "fear", "anger", "fear"], "age": [31, None, 40, 20]}), faces / "manifest.parquet")
+    check(read_table(faces))
+
+
+def test_hugging_face_parquet(tmp_path: Path) -> None:
+    features = {"info": {"features": {"label": {"names": ["Angry", "Happy"], "_type": "ClassLabel"}, "image": {"_type": "Image"}}}}
+    (tmp_path / "data").mkdir()
+    for name, labels in (("train-00000-of-00002", [0, 1]), ("train-00001-of-00002", [1]), ("test-00000-of-00001", [0])):
+        image = pa.array(
+            [{"bytes": b"x", "path": None}] * len(labels), type=pa.struct([("bytes", pa.large_binary()), ("path", pa.string())])
+        )
+        table = pa.table({"image": image, "label": pa.array(labels, pa.int64()), "file_name": ["same.png"] * len(labels)})
+        pq.write_table(table.replace_schema_metadata({"huggingface": json.dumps(features)}), tmp_path / "data" / f"{name}.parquet")
+    m = read_table(tmp_path)
+    assert m.counts("train") == {"happiness": 2, "anger": 1}
+    assert m.counts("test") == {"happiness": 0, "anger": 1}
+    assert m.table.schema.field("image").type == IMAGE_TYPE
+    assert m.ids()[0] == "test-00000-of-00001-000000"
+    assert m.image_bytes(0) == b"x"
+
+
+def test_what_save_wrote_is_read_back(tmp_path: Path) -> None:
+    m = build({"id": ["a"], "split": ["train"], "label": ["fear"], "image": [b"x"]}, ("happiness", "fear"), name="mine", notes=["kept"])
+    m.save(tmp_path / "manifest.parquet")
+    for given in (tmp_path, tmp_path / "manifest.parquet"):
+        back = read_table(given)
+        assert (back.class_names, back.notes, back.ids()) == (("happiness", "fear"), ("kept",), ["a"])
+
+
+def test_missing_files_are_left_out_up_to_one_percent(tmp_path: Path, picture: Picture) -> None:
+    lines = ["file_name,label,split"]
+    for i in range(150):
+        picture(tmp_path / f"{i}.png", size=(2, 2))
+        lines.append(f"{i}.png,fear,train")
+    (tmp_path / "manifest.csv").write_text("\n".join(lines))
+    (tmp_path / "7.png").unlink()
+    m = read_table(tmp_path)
+    assert len(m) == 149
+    assert "1 of 150 images" in m.notes[0]
+    assert "7.png" in m.notes[0]
+    (tmp_path / "8.png").unlink()
+    with pytest.raises(DataError, match=r"2 of 150 .* more than 1%"):
+        read_table(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        (CSV.replace("fear,val", "feer,val"), LabelError, r"manifest.csv, row 2: Unknown expression label 'feer'; did you mean 'fear'"),
+        (CSV.replace("Happy", "glee").replace("angry", "glee"), LabelError, r"rows 1, 3: Unknown expression label 'glee'"),
+        (CSV.replace("Happy", ""), LabelError, r"row 1: the label is empty"),
+        (CSV.replace("Happy", "3").replace("angry", "2"), LabelError, "labels are numbers"),
+        (CSV.replace(",val,", ",later,"), DataError, r"row 2: unknown split 'later'"),
+        (CSV.replace(",split,", ",part,"), DataError, "no column 'split'"),
+        (CSV.replace("file_name", "where"), DataError, "no column for the image; it may be called file_name, image"),
+        (CSV.replace("label", "mood"), DataError, "no column for the label"),
+        (CSV.replace("a/2.jpg", ""), DataError, "row 2 names no image"),
+        (CSV.replace("angry,train", "angry,test"), DataError, "No train image of anger"),
+        (CSV + "x,y\n", DataError, "cannot be read as a table"),
+        (
+            "id," + "".join(f"{'' if i == 0 else 'same,'}{line}\n" for i, line in enumerate(CSV.splitlines())),
+            DataError,
+            "'same' stands on 4 rows",
+        ),
+    ],
+)
+def test_misuse(faces: Path, text: str, error: type[Exception], message: str) -> None:
+    (faces / "manifest.csv").write_text(text)
+    with pytest.raises(error, match=message):
+        read_table(faces)
+
+
+def test_no_table(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"does not exist\. Expected under it:\n  manifest.csv"):
+        read_table(tmp_path / "none.csv")
+    with pytest.raises(DataError, match="no layout"):
+        read_table(tmp_path)
+    (tmp_path / "manifest.parquet").write_bytes(b"no table")
+    with pytest.raises(DataError, match="cannot be read as a table"):
+        read_table(tmp_path)
+    table = {"image": pa.array([{"bytes": None, "path": None}], type=IMAGE_TYPE), "label": ["fear"], "split": ["train"]}
+    pq.write_table(pa.table(table), tmp_path / "manifest.parquet")
+    with pytest.raises(DataError, match="neither image bytes nor a path"):
+        read_table(tmp_path)

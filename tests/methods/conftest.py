@@ -1,0 +1,70 @@
+"""A tiny classifier without batch-norm, and faces that it can learn: a blob whose colour and height tell the class, on noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from evenface.losses import class_maps
+from evenface.methods import Batch, Setting
+from evenface.models.output import Output
+
+
+COUNTS = [60, 5, 20, 35]
+
+
+class Tiny(nn.Module):
+    """Two convolutions, a pool, a head; counts its forward passes."""
+
+    def __init__(self, classes: int = 4) -> None:
+        super().__init__()
+        first, second = nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.Conv2d(8, 8, 3, stride=2, padding=1)
+        self.backbone = nn.Sequential(first, nn.ReLU(), second, nn.ReLU())
+        self.head = nn.Linear(8, classes)
+        self.detach_maps = True
+        self.passes = 0
+
+    def forward(self, x: Tensor) -> Output:
+        self.passes += 1
+        grid = self.backbone(x)
+        features = grid.mean((2, 3))
+        return Output(self.head(features), class_maps(grid, self.head.weight, self.detach_maps), features)
+
+
+@pytest.fixture
+def setting() -> Setting:
+    return Setting(("anger", "fear", "happiness", "neutral"), COUNTS, epochs=2)
+
+
+@pytest.fixture
+def tiny() -> Callable[[], Tiny]:
+    """Makes the same model each time, in float64 so that sums in another order agree."""
+
+    def make() -> Tiny:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            return Tiny().double()
+
+    return make
+
+
+@pytest.fixture
+def faces() -> Callable[..., Batch]:
+    """`faces(n, seed)`: a batch of two mirrored views, 16 px."""
+
+    def make(n: int = 8, seed: int = 0, votes: bool = False) -> Batch:
+        generator = torch.Generator().manual_seed(seed)
+        labels = torch.randint(4, (n,), generator=generator)
+        x = 0.2 * torch.rand(n, 3, 16, 16, generator=generator, dtype=torch.float64)
+        for i, y in enumerate(labels.tolist()):
+            x[i, [[0], [1], [2], [0, 1]][y], 4 * y : 4 * y + 4, 2:9] += 0.8
+        soft = None
+        if votes:
+            soft = torch.rand(n, 4, generator=generator, dtype=torch.float64)
+            soft = soft / soft.sum(1, keepdim=True)
+        return Batch(x, x.flip(-1), labels, soft, torch.arange(n), lambda maps: maps.flip(-1))
+
+    return make

@@ -1,0 +1,155 @@
+"""What holds for every method: it learns, its loss is a plain mean, its options are described, and one pass is as good as two."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from evenface.methods import METHODS, Batch, Setting, create_method
+from evenface.methods.base import Method
+
+
+# Every way of computing a loss, one row each.
+VARIANTS: list[tuple[str, dict[str, Any]]] = [
+    ("ce", {}),
+    ("ce", {"cls_views": "both", "label_smoothing": 0.1}),
+    ("cb", {}),
+    ("cb", {"form": "sigmoid"}),
+    ("cb", {"form": "focal", "cls_views": "both"}),
+    ("focal", {}),
+    ("focal", {"weights": "inverse", "cls_views": "both"}),
+    ("eac", {}),
+    ("mek", {}),
+    ("mek", {"weights": "effective", "normalize": "sum_to_C"}),
+    ("rbc", {}),
+    ("rbc", {"rbc_weighting": "inside_square", "rbc_norm": "mean_all"}),
+    ("rbf", {}),
+    ("rbf", {"rbf_views": "original", "cls_views": "original"}),
+    ("rbcf", {}),
+    ("rbcf", {"rbc_distance": "abs", "weights": "none"}),
+    ("rbcf", {"detach_maps": False, "weights": "inverse", "normalize": "mean_sample_1"}),
+]
+
+IDS = ["-".join([name, *map(str, options.values())]) for name, options in VARIANTS]
+each_variant = pytest.mark.parametrize(("name", "options"), VARIANTS, ids=IDS)
+
+
+def one_view(method: Method, batch: Batch) -> Batch:
+    """The batch as the loop would make it: without a second view where the method wants none."""
+    return batch if method.views == 2 else dataclasses.replace(batch, second=None)
+
+
+def test_every_method_is_a_variant() -> None:
+    assert {name for name, _ in VARIANTS} == set(METHODS)
+
+
+@each_variant
+def test_learns(name: str, options: dict[str, Any], setting: Setting, tiny: Callable[[], nn.Module], faces: Callable[..., Batch]) -> None:
+    setting = dataclasses.replace(setting, counts=faces(32).labels.bincount().tolist())
+    method, model = create_method(name, setting, options), tiny()
+    method.prepare(model)
+    batch = one_view(method, faces(32))
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.03)
+    model.train()
+    for _ in range(40):
+        losses = method.loss(batch, model)
+        optimiser.zero_grad()
+        losses.total.backward()
+        optimiser.step()
+    test = faces(64, seed=1)
+    accuracy = (model(test.x).logits.argmax(1) == test.labels).double().mean().item()
+    assert accuracy > 0.8  # 0.25 by chance
+
+
+@each_variant
+def test_parts_are_detached_scalars_and_the_total_is_one(
+    name: str, options: dict[str, Any], setting: Setting, tiny: Callable[[], nn.Module], faces: Callable[..., Batch]
+) -> None:
+    method, model = create_method(name, setting, options), tiny()
+    method.prepare(model)
+    losses = method.loss(one_view(method, faces()), model)
+    assert losses.total.shape == ()
+    assert losses.total.requires_grad
+    assert "cls" in losses.parts
+    assert all(part.shape == () and not part.requires_grad for part in losses.parts.values())
+    lam, mu = getattr(method.options, "lam", 0.0), getattr(method.options, "mu", 0.0)
+    expected = losses.parts["cls"] + lam * losses.parts.get("rbc", 0.0) + mu * losses.parts.get("rbf", 0.0)
+    torch.testing.assert_close(losses.total.detach(), expected)
+
+
+@each_variant
+def test_size_weighted_mean_of_the_parts_is_the_whole(
+    name: str, options: dict[str, Any], setting: Setting, tiny: Callable[[], nn.Module], faces: Callable[..., Batch]
+) -> None:
+    method, model = create_method(name, setting, options), tiny()
+    batch = one_view(method, faces(7, votes=True))
+
+    def part(rows: slice) -> Batch:
+        tensors = {f.name: getattr(batch, f.name) for f in dataclasses.fields(batch)}
+        return Batch(**{k: v[rows] if isinstance(v, torch.Tensor) else v for k, v in tensors.items()})
+
+    whole = method.loss(batch, model).total
+    halves = 3 * method.loss(part(slice(0, 3)), model).total + 4 * method.loss(part(slice(3, 7)), model).total
+    torch.testing.assert_close(halves / 7, whole)
+
+
+@each_variant
+def test_one_pass_and_two_agree(
+    name: str, options: dict[str, Any], setting: Setting, tiny: Callable[[], nn.Module], faces: Callable[..., Batch]
+) -> None:
+    totals, passes = [], []
+    for way in ("one", "two"):
+        method, model = create_method(name, dataclasses.replace(setting, passes=way), options), tiny()
+        batch = one_view(method, faces())
+        totals.append(method.loss(batch, model).total)
+        passes.append(model.passes)
+    torch.testing.assert_close(totals[0], totals[1])
+    assert passes == [1, method.views]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_title_paper_year_and_help_are_there(name: str) -> None:
+    cls = METHODS[name]
+    assert cls.name == name
+    assert cls.title
+    assert cls.paper
+    assert 1980 < cls.year < 2030
+    for field in dataclasses.fields(cls.Options):
+        assert field.metadata["help"], field.name
+        assert field.default is not dataclasses.MISSING
+    assert cls.Options.__dataclass_params__.frozen  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_describe_holds_what_makes_it_again(name: str, setting: Setting) -> None:
+    described = create_method(name, setting, {}).describe()
+    assert described.pop("name") == name
+    assert create_method(name, setting, described).describe() == {"name": name, **described}
+
+
+@pytest.mark.parametrize("name", ["rbcf", "rbc", "rbf", "mek", "cb"])
+def test_weights_are_told_and_the_warning_with_them(name: str, setting: Setting) -> None:
+    notes = create_method(name, setting, {}).notes()
+    assert "fear" in notes[0]
+    assert "max/min" in notes[0]
+    even = dataclasses.replace(setting, counts=[9000, 9001, 9000, 9050])
+    assert any("nearly uniform" in note for note in create_method(name, even, {}).notes())
+    empty = dataclasses.replace(setting, counts=[9, 0, 9, 90])
+    assert any("'fear'" in note and "No training face" in note for note in create_method(name, empty, {}).notes())
+
+
+@pytest.mark.parametrize("name", ["ce", "focal", "eac"])
+def test_methods_without_class_weights_have_nothing_to_tell(name: str, setting: Setting) -> None:
+    assert create_method(name, setting, {}).notes() == []
+
+
+def test_weights_are_a_buffer_that_no_checkpoint_brings(setting: Setting) -> None:
+    method = create_method("rbcf", setting, {})
+    assert method.B.dtype == torch.float32
+    assert "B" in dict(method.named_buffers())
+    assert method.state_dict() == {}

@@ -1,0 +1,142 @@
+"""Names, options and one's own methods: what is accepted, and the sentence where it is not."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import evenface.methods
+from evenface.errors import ConfigError
+from evenface.methods import METHODS, Setting, create_method, get_method
+
+
+OWN = """
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch.nn.functional as F
+
+from evenface.methods import Losses, Method, Options
+
+
+@dataclass(frozen=True)
+class MyOptions(Options):
+    scale: float = field(default=2.0, metadata={"help": "what the loss is multiplied by"})
+
+
+class Mine(Method):
+    Options = MyOptions
+
+    def loss(self, batch, model):
+        value = F.cross_entropy(model(batch.x).logits, batch.labels)
+        return Losses(self.options.scale * value, {"cls": value.detach()})
+
+
+class NoLoss(Method):
+    pass
+
+
+nothing = 3
+"""
+
+
+def test_all_is_what_the_package_gives_away() -> None:
+    public = [name for name, value in vars(evenface.methods).items() if not name.startswith("_") and not inspect.ismodule(value)]
+    assert sorted(set(public) - {"annotations"}) == sorted(evenface.methods.__all__)
+
+
+def test_name_is_file_is_class() -> None:
+    for name, cls in METHODS.items():
+        assert cls.__module__ == f"evenface.methods.{name}"
+        assert cls.__name__ == name.capitalize()
+        assert get_method(name) is cls
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("rbfc", "did you mean 'rb"),
+        ("focl", "did you mean 'focal'"),
+        ("transformer", "known are: cb, ce"),
+        ("", "known are"),
+        ("no/such/file.py:Mine", "no file 'no/such/file.py'"),
+        ("mine.py", "add the class"),
+    ],
+)
+def test_unknown_methods(name: str, message: str, setting: Setting) -> None:
+    with pytest.raises(ConfigError, match=message):
+        create_method(name, setting, {})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"lamb": 1}, "Unknown option 'lamb'; did you mean 'lam'"),
+        ({"betta": 0.9}, "did you mean 'beta'"),
+        ({"lam": "much"}, "'lam' must be a finite number"),
+        ({"lam": True}, "'lam' must be a finite number"),
+        ({"lam": None}, "'lam' must be a finite number"),
+        ({"lam": float("nan")}, "'lam' must be a finite number"),
+        ({"mu": -1}, "'mu' must be at least 0"),
+        ({"gamma": -0.5}, "'gamma' must be at least 0"),
+        ({"cls_views": "bith"}, "'cls_views' must be one of both, original"),
+        ({"weights": "efective"}, "'weights' must be one of effective, inverse"),
+        ({"weights": 3}, "'weights' must be one of"),
+        ({"detach_maps": "yes"}, "'detach_maps' must be true or false"),
+        ({"beta": 1}, "use --weights inverse"),
+        ({"beta": 1.2}, "beta must be at least 0 and below 1"),
+    ],
+)
+def test_options_that_cannot_work(options: dict[str, Any], message: str, setting: Setting) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        create_method("rbcf", setting, options)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "option"), [("ce", "label_smoothing"), ("mek", "epsilon")])
+def test_shares_lie_below_one(name: str, option: str, setting: Setting) -> None:
+    with pytest.raises(ConfigError, match=f"'{option}' must be at least 0 and below 1"):
+        create_method(name, setting, {option: 1.0})
+
+
+def test_options_are_checked_where_they_are_made_by_hand_too() -> None:
+    with pytest.raises(ConfigError, match="'mu'"):
+        METHODS["rbcf"].Options(mu=-1)  # type: ignore[call-arg]
+
+
+def test_numbers_as_config_files_hold_them(setting: Setting) -> None:
+    options = create_method("rbcf", setting, {"lam": 1, "mu": "1e-4"}).options
+    assert options.lam == 1.0  # type: ignore[attr-defined]
+    assert isinstance(options.lam, float)  # type: ignore[attr-defined]
+    assert options.mu == 1e-4  # type: ignore[attr-defined]
+
+
+def test_ones_own_method(tmp_path: Path, setting: Setting, tiny: Any, faces: Any) -> None:
+    file = tmp_path / "own.py"
+    file.write_text(OWN)
+    method = create_method(f"{file}:Mine", setting, {"scale": 3})
+    losses = method.loss(faces(), tiny())
+    torch.testing.assert_close(losses.total.detach(), 3 * losses.parts["cls"])
+    assert method.describe() == {"name": "Mine", "scale": 3.0}
+    assert method.views == 1
+    for name, message in [("Mien", "did you mean 'Mine'"), ("NoLoss", "with a `loss`"), ("nothing", "must be a subclass")]:
+        with pytest.raises(ConfigError, match=message):
+            get_method(f"{file}:{name}")
+    with pytest.raises(ConfigError, match="Unknown option 'scales'; did you mean 'scale'"):
+        create_method(f"{file}:Mine", setting, {"scales": 3})
+
+
+def test_ones_own_file_that_is_broken(tmp_path: Path) -> None:
+    file = tmp_path / "broken.py"
+    file.write_text("import no_such_module_anywhere\n")
+    with pytest.raises(ConfigError, match="cannot be imported: ModuleNotFoundError") as caught:
+        get_method(f"{file}:Mine")
+    assert "\n" not in str(caught.value)
+    file.write_text("x = 1\n")
+    with pytest.raises(ConfigError, match="holds no subclass"):
+        get_method(f"{file}:Mine")

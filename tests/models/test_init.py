@@ -1,0 +1,193 @@
+"""Starts: what is matched, what is left, and what is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from evenface.errors import ConfigError, MissingExtra, ModelError
+from evenface.models import backbones, init
+from evenface.models.classifier import Classifier, build_classifier
+from evenface.models.dlib_face import DlibFaceResNet
+from evenface.models.init import load_init
+
+
+NAMES = ("happiness", "fear")
+
+
+TINY = "test_resnet"  # timm's own miniature, with 75 tensors besides the step counters
+TOTAL = 75
+
+
+def build(model: str = TINY, size: int = 64) -> Classifier:
+    return build_classifier(model, NAMES, size)
+
+
+@pytest.fixture
+def given() -> dict[str, Tensor]:
+    """Other weights for the tiny ResNet."""
+    torch.manual_seed(1)
+    return {k: torch.rand_like(v) if v.is_floating_point() else v for k, v in build().backbone.net.state_dict().items()}
+
+
+def same(classifier: Classifier, tensors: dict[str, Tensor]) -> bool:
+    state = classifier.backbone.net.state_dict()
+    return all(torch.equal(state[k], v) for k, v in tensors.items())
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda k: k,
+        lambda k: f"module.{k}",
+        lambda k: f"module.feat_net.{k}",
+        lambda k: f"backbone.{k}",
+        lambda k: f"backbone.net.{k}",
+        lambda k: f"_orig_mod.module.{k}",
+    ],
+)
+def test_known_prefixes_are_peeled(tmp_path: Path, given: dict[str, Tensor], wrap: Callable[[str], str]) -> None:
+    path = tmp_path / "a.pth"
+    head = {wrap("fc.weight"): torch.zeros(9, 96), wrap("fc.bias"): torch.zeros(9)}
+    torch.save({"state_dict": {**{wrap(k): v for k, v in given.items()}, **head}}, path)
+    classifier = build()
+    before = classifier.head.weight.detach().clone()
+    report = load_init(classifier, str(path))
+    assert same(classifier, given)
+    assert torch.equal(classifier.head.weight, before)
+    assert (report.matched, report.total, report.missing, report.reshaped, report.unexpected) == (TOTAL, TOTAL, (), (), ())
+    assert report.head == tuple(sorted(head))
+    assert report.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert f"{TOTAL} of {TOTAL}" in str(report)
+    assert report.sha256[:12] in str(report)
+
+
+def test_step_counters_may_be_absent(tmp_path: Path, given: dict[str, Tensor]) -> None:
+    torch.save({k: v for k, v in given.items() if "num_batches" not in k}, tmp_path / "a.pth")
+    assert load_init(build(), str(tmp_path / "a.pth")).missing == ()
+
+
+@pytest.mark.parametrize(("dropped", "fits"), [(3, True), (4, False)])
+def test_refused_below_95_percent_and_untouched(tmp_path: Path, given: dict[str, Tensor], dropped: int, fits: bool) -> None:
+    names = [k for k in given if "num_batches" not in k][-dropped:]
+    torch.save({**{k: v for k, v in given.items() if k not in names}, "other": torch.zeros(1)}, tmp_path / "a.pth")
+    classifier = build()
+    before = {k: v.clone() for k, v in classifier.state_dict().items()}
+    if fits:
+        report = load_init(classifier, str(tmp_path / "a.pth"))
+        assert report.missing == tuple(sorted(names))
+        assert report.unexpected == ("other",)
+        return
+    with pytest.raises(ModelError, match=f"only {TOTAL - dropped} of {TOTAL} tensors match .*missing .*unexpected other"):
+        load_init(classifier, str(tmp_path / "a.pth"))
+    assert all(torch.equal(v, before[k]) for k, v in classifier.state_dict().items())
+
+
+def test_other_shapes_do_not_match_and_are_named(tmp_path: Path, given: dict[str, Tensor]) -> None:
+    given["conv1.0.weight"] = torch.zeros(16, 1, 3, 3)
+    torch.save(given, tmp_path / "a.pth")
+    report = load_init(build(), str(tmp_path / "a.pth"))
+    assert report.matched == TOTAL - 1
+    assert report.reshaped == ("conv1.0.weight (16, 1, 3, 3) for (16, 3, 3, 3)",)
+    assert report.missing == ()
+    with pytest.raises(ModelError, match=r"does not fit the backbone 'resnet18': .*of another shape "):
+        load_init(build("resnet18"), str(tmp_path / "a.pth"))
+
+
+def test_none_changes_nothing() -> None:
+    classifier = build()
+    before = {k: v.clone() for k, v in classifier.state_dict().items()}
+    report = load_init(classifier, "none")
+    assert all(torch.equal(v, before[k]) for k, v in classifier.state_dict().items())
+    assert report.sha256 is None
+    assert "random" in str(report)
+
+
+def test_unknown_starts_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="did you mean 'pretrained'"):
+        load_init(build(), "pretraned")
+    with pytest.raises(ModelError, match="no weight file"):
+        load_init(build(), str(tmp_path / "absent.pth"))
+
+
+def dlib_file(folder: Path) -> tuple[Path, dict[str, Tensor]]:
+    state = DlibFaceResNet().state_dict()
+    path = folder / "dlib.safetensors"
+    save_file({**state, "fc.weight": torch.zeros(128, 256), "mean": torch.zeros(1, 3, 1, 1)}, path)
+    return path, state
+
+
+@pytest.mark.parametrize(("model", "size", "unused"), [("dlib_face_resnet", 112, 0), ("dlib_face_resnet_13", 64, 8)])
+def test_dlib_face_from_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, size: int, unused: int) -> None:
+    path, state = dlib_file(tmp_path)
+    monkeypatch.setenv("EVENFACE_DLIB_FACE", str(path))
+    classifier = build(model, size)
+    report = load_init(classifier, "dlib-face")
+    assert same(classifier, {k: v for k, v in state.items() if unused == 0 or "blocks.13" not in k})
+    assert report.matched == report.total == len(state) - unused
+    assert report.head == ("fc.weight",)
+    assert len(report.unexpected) == unused
+    assert report.source == str(path)
+
+
+def test_dlib_face_from_the_package_without_importing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "face_recognition_models"
+    (package / "models").mkdir(parents=True)
+    (package / "__init__.py").write_text("raise RuntimeError('imported')")
+    (package / "models" / "dlib_face_recognition_resnet_model_v1.dat").touch()
+    monkeypatch.delenv("EVENFACE_DLIB_FACE", raising=False)
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    assert init.dlib_face_file() == package / "models" / "dlib_face_recognition_resnet_model_v1.dat"
+    (package / "models" / "dlib_face_recognition_resnet_model_v1.dat").unlink()
+    with pytest.raises(MissingExtra, match=r"evenface\[dlib-face\]"):
+        init.dlib_face_file()
+
+
+def test_dlib_face_misuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="dlib_face_resnet or dlib_face_resnet_13, not 'test_resnet'"):
+        load_init(build(), "dlib-face")
+    monkeypatch.setenv("EVENFACE_DLIB_FACE", str(tmp_path / "absent.dat"))
+    with pytest.raises(ModelError, match="EVENFACE_DLIB_FACE"):
+        load_init(build("dlib_face_resnet_13"), "dlib-face")
+
+
+def test_the_shared_weights_are_a_start(shared: Path) -> None:
+    report = load_init(build("dlib_face_resnet", 112), str(shared / "weights" / "dlib_face_resnet_v1.safetensors"))
+    assert (report.matched, report.missing, report.unexpected) == (116, (), ())
+
+
+def test_timm_weights_bring_their_normalisation(monkeypatch: pytest.MonkeyPatch, given: dict[str, Tensor]) -> None:
+    classifier = build()
+
+    def fake(name: str, img_size: int, pretrained: str | None = None) -> backbones.Backbone:
+        assert (name, img_size, pretrained) == (TINY, 64, "r160_in1k")
+        filled = build().backbone
+        filled.net.load_state_dict(given)
+        filled.mean, filled.std = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+        filled.net.pretrained_cfg = {"tag": "r160_in1k"}
+        return filled
+
+    monkeypatch.setattr(backbones, "create_backbone", fake)
+    report = load_init(classifier, "timm:r160_in1k")
+    assert same(classifier, given)
+    assert classifier.std.flatten().tolist() == [0.25] * 3
+    assert classifier.backbone.mean == (0.5, 0.5, 0.5)
+    assert report.matched == report.total == TOTAL
+    assert "test_resnet.r160_in1k" in report.source
+
+
+def test_weights_that_cannot_be_fetched_are_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*args: object, **kwargs: object) -> None:
+        raise OSError("no route to host")
+
+    classifier = build()
+    monkeypatch.setattr(backbones.timm, "create_model", offline)
+    with pytest.raises(ModelError, match=r"cannot be fetched .*--init"):
+        load_init(classifier, "pretrained")

@@ -1,0 +1,55 @@
+"""Files are written whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import IO
+
+import pytest
+import torch
+
+from evenface.errors import StorageError
+from evenface.files import write_aside, write_text
+from evenface.training.checkpoint import save_state
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+@pytest.mark.parametrize("numbers", [3, 1_000_000])
+def test_a_full_disk(tmp_path: Path, numbers: int) -> None:
+    """The file that is written aside is led to /dev/full, which has no space ever."""
+    path = tmp_path / "last.ckpt"
+    save_state(path, {"epoch": 1})
+    before = path.read_bytes()
+    (tmp_path / ".last.ckpt.part").symlink_to("/dev/full")
+    with pytest.raises(StorageError, match=r"The disk is full: .*last.ckpt could not be saved"):
+        save_state(path, {"weights": torch.zeros(numbers)})
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_a_folder_is_made_and_one_that_cannot_be_is_named(tmp_path: Path) -> None:
+    write_text(tmp_path / "new" / "log.csv", "grün")
+    assert (tmp_path / "new" / "log.csv").read_bytes() == "grün".encode()
+    with pytest.raises(StorageError, match=r"x.csv cannot be written"):
+        write_text(tmp_path / "new" / "log.csv" / "x.csv", "x")
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["log.csv"]
+
+
+def test_a_write_that_fails_half_way_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "before")
+
+    def half(file: IO[bytes]) -> None:
+        file.write(b"aft")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_aside(path, half)
+    assert path.read_text() == "before"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_what_is_no_matter_of_the_disk_is_not_called_so(tmp_path: Path) -> None:
+    with pytest.raises(AttributeError):
+        save_state(tmp_path / "x", {"value": lambda: None})
+    assert not list(tmp_path.iterdir())

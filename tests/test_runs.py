@@ -1,0 +1,166 @@
+"""Scoring a run and a model folder: the files of the contract, the same bytes each time, and a clear line for what does not fit."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from sklearn.metrics import balanced_accuracy_score, confusion_matrix
+
+from evenface.data.manifest import Manifest, build
+from evenface.errors import ConfigError, LabelError, ModelError
+from evenface.labels import BASIC
+from evenface.runs import compare, evaluate
+from evenface.training.config import TrainConfig
+from evenface.training.run import train
+
+
+CLASSES = BASIC[:3]
+
+
+def faces(classes: tuple[str, ...]) -> Manifest:
+    """24 faces to train on, 9 for validation, 12 to test on, of which two stand in train."""
+    random = np.random.default_rng(0)
+    columns: dict[str, list[Any]] = {"id": [], "split": [], "label": [], "image": []}
+    for split, count in {"train": 24, "validation": 9, "test": 12}.items():
+        for i in range(count):
+            file = io.BytesIO()
+            Image.fromarray(random.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(file, "PNG")
+            columns["id"].append(f"{split}-{i}")
+            columns["split"].append(split)
+            columns["label"].append(classes[i % 3])
+            columns["image"].append(columns["image"][i] if split == "test" and i in (3, 7) else file.getvalue())
+    return build(columns, classes, name="tiny")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    faces(CLASSES).save(folder / "tiny.parquet")
+    train(
+        TrainConfig(
+            dataset="manifest", data_dir=str(folder / "tiny.parquet"), model="test_resnet", img_size=32, epochs=1, batch_size=8,
+            device="cpu", precision="fp32", workers=1, store="memory", output=str(folder / "run"), seed=3,
+        )
+    )  # fmt: skip
+    return folder / "run"
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    """A copy to write into."""
+    return Path(shutil.copytree(trained, tmp_path / "run"))
+
+
+def test_the_files_hold_what_the_contract_names(run: Path) -> None:
+    found = evaluate(run, split="test", device="cpu", command=["evenface", "evaluate", "run"])
+    assert found.predictions_file == run / "predictions-test.parquet"
+    assert found.metrics_file == run / "metrics-test.json"
+    table = pq.read_table(found.predictions_file)
+    assert table.column_names == ["id", "label", "predicted", "duplicate_of_train", *(f"p_{name}" for name in CLASSES)]
+    assert table["id"].to_pylist() == [f"test-{i}" for i in range(12)]
+    assert [i for i, again in enumerate(table["duplicate_of_train"].to_pylist()) if again] == [3, 7]
+    probabilities = np.stack([table[f"p_{name}"].to_numpy() for name in CLASSES], axis=1)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+    true, predicted = table["label"].to_pylist(), table["predicted"].to_pylist()
+    assert predicted == [CLASSES[i] for i in probabilities.argmax(axis=1)]
+    metrics = json.loads(found.metrics_file.read_text())
+    assert metrics == json.loads(json.dumps(found.metrics))
+    assert metrics["confusion"] == confusion_matrix(true, predicted, labels=CLASSES).tolist()
+    assert metrics["mean_recall"] == pytest.approx(balanced_accuracy_score(true, predicted))
+    assert (metrics["n"], metrics["dataset"], metrics["split"], metrics["class_names"]) == (12, "tiny", "test", list(CLASSES))
+    assert metrics["duplicates_of_train"]["n"] == 2
+    assert metrics["duplicates_of_train"]["without"]["n"] == 10
+    expected = {"seeds": [3], "command": "evenface evaluate run", "run": "run", "protocol": "validation", "optimistic": False, "epoch": 1}
+    assert {key: metrics[key] for key in expected} == expected
+    assert metrics["selection"]["split"] == "validation"
+    assert found.train_counts == dict.fromkeys(CLASSES, 8)
+
+
+def test_twice_gives_the_same_bytes_whatever_the_workers(run: Path) -> None:
+    def files() -> list[bytes]:
+        return [(run / name).read_bytes() for name in ("predictions-test.parquet", "metrics-test.json")]
+
+    evaluate(run, device="cpu")
+    first = files()
+    evaluate(run, device="cpu", workers=3)
+    assert files() == first
+    evaluate(run, device="cpu", batch_size=5)
+    again = json.loads((run / "metrics-test.json").read_text())
+    assert again["confusion"] == json.loads(first[1])["confusion"]
+
+
+def test_flip_has_files_of_its_own(run: Path) -> None:
+    evaluate(run, device="cpu", tta="flip")
+    assert {path.name for path in run.glob("*-test*")} == {"predictions-test-flip.parquet", "metrics-test-flip.json"}
+    assert json.loads((run / "metrics-test-flip.json").read_text())["tta"] == "flip"
+    with pytest.raises(ConfigError, match=r"--tta is one of none, flip, not 'mirror'"):
+        evaluate(run, tta="mirror")
+
+
+def test_the_split_that_chose_the_epoch_is_optimistic(run: Path) -> None:
+    assert evaluate(run, split="validation", device="cpu").metrics["optimistic"] is True
+
+
+def test_another_data_set_does_not_take_the_place_of_the_own(run: Path, tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        for i, name in enumerate(CLASSES):
+            folder = tmp_path / "other" / split / name
+            folder.mkdir(parents=True)
+            Image.new("RGB", (40, 40), (80 * i, 0, 0)).save(folder / "a.png")
+    own = evaluate(run, device="cpu")
+    other = evaluate(run, dataset="folder", data_dir=str(tmp_path / "other"), device="cpu")
+    assert other.metrics_file == run / "metrics-folder-test.json"
+    assert other.metrics["n"] == 3
+    assert json.loads(own.metrics_file.read_text())["n"] == 12
+
+
+def test_a_model_folder_needs_data_and_a_place(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"is a model without its data; say what to score it on with --dataset"):
+        evaluate(run / "best")
+    data = str(run.parent / "tiny.parquet")
+    faces(CLASSES).save(data)
+    found = evaluate(run / "best", dataset="manifest", data_dir=data, output=tmp_path / "scores", device="cpu")
+    assert found.metrics["confusion"] == evaluate(run, device="cpu").metrics["confusion"]
+    assert {path.name for path in (tmp_path / "scores").iterdir()} == {"metrics-test.json", "predictions-test.parquet"}
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"is a file; -o/--output names the folder"):
+        evaluate(run, output=tmp_path / "file", device="cpu")
+
+
+def test_other_classes_are_refused(run: Path, tmp_path: Path) -> None:
+    faces(BASIC[3:6]).save(tmp_path / "other.parquet")
+    with pytest.raises(LabelError, match=BASIC[3]):
+        evaluate(run, data_dir=str(tmp_path / "other.parquet"), device="cpu")
+
+
+def test_what_is_no_run(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"does not exist; give the folder of a run"):
+        evaluate(tmp_path / "nothing")
+    with pytest.raises(ConfigError, match=r"is neither a run \(config.yaml\) nor a model folder"):
+        evaluate(tmp_path)
+    shutil.rmtree(run / "best")
+    with pytest.raises(ModelError, match=r"no best model yet; let it finish an epoch: evenface train --resume"):
+        evaluate(run)
+
+
+def test_compare_takes_evaluated_runs(run: Path) -> None:
+    with pytest.raises(ConfigError, match=r"has not been scored on test yet; run: evenface evaluate .* --split test"):
+        compare([run, run])
+    evaluate(run, device="cpu")
+    other = Path(shutil.copytree(run, run.parent / "seed4"))
+    config = (other / "config.yaml").read_text().replace("seed: 3", "seed: 4").replace("method: ce", "method: rbcf")
+    (other / "config.yaml").write_text(config)
+    about = json.loads((other / "best" / "config.json").read_text())
+    (other / "best" / "config.json").write_text(json.dumps(about | {"method": {"name": "rbcf"}}))
+    _, counts = compare([run, other], resamples=50)
+    assert counts == dict.fromkeys(CLASSES, 8)
+    with pytest.raises(ConfigError, match=r"is a model folder; compare takes run folders"):
+        compare([run, run / "best"])

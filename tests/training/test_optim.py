@@ -1,0 +1,140 @@
+"""Learning rates against torch's schedulers, optimisers against loops by hand."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import lr_scheduler
+
+from evenface.training.config import TrainConfig
+from evenface.training.optim import build_optimizer, lr_factor
+
+
+EPOCHS, STEPS = 5, 40
+
+
+def ours(**changes: Any) -> list[float]:
+    config = TrainConfig(epochs=EPOCHS, **changes)
+    return [lr_factor(config, step // STEPS + step % STEPS / STEPS) for step in range(EPOCHS * STEPS)]
+
+
+def theirs(make: Any, per_epoch: bool = False) -> list[float]:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    scheduler = make(optimizer)
+    found = []
+    for step in range(EPOCHS * STEPS):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        if not per_epoch or step % STEPS == STEPS - 1:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                scheduler.step()
+    return found
+
+
+def test_exponential_is_torchs_stepped_once_an_epoch() -> None:
+    expected = theirs(lambda o: lr_scheduler.ExponentialLR(o, 0.9), per_epoch=True)
+    assert ours(schedule="exponential", lr_gamma=0.9) == pytest.approx(expected, rel=1e-12)
+
+
+def test_cosine_is_torchs() -> None:
+    expected = theirs(lambda o: lr_scheduler.CosineAnnealingLR(o, EPOCHS * STEPS))
+    assert ours(schedule="cosine") == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+def test_onecycle_is_torchs_but_for_its_counting() -> None:
+    """torch counts n - 1 intervals from the first to the last step and peaks one step before 30 %; ours knows the share done."""
+    n = EPOCHS * STEPS
+    expected = theirs(lambda o: lr_scheduler.OneCycleLR(o, 1.0, total_steps=n))
+    found = ours(schedule="onecycle")
+    assert found[0] == pytest.approx(expected[0]) == pytest.approx(1 / 25)
+    steepest = math.pi / 2 / 0.3 / n  # the largest change from one step to the next
+    assert max(abs(a - b) for a, b in zip(found, expected, strict=True)) < 1.1 * steepest
+    assert max(found) == pytest.approx(1.0)
+    assert lr_factor(TrainConfig(epochs=EPOCHS, schedule="onecycle"), EPOCHS) == pytest.approx(expected[-1], rel=1e-6)
+
+
+def test_constant_and_warm_up() -> None:
+    assert set(ours(schedule="constant")) == {1.0}
+    found = ours(schedule="constant", warmup_epochs=2.0)
+    expected = theirs(lambda o: lr_scheduler.LinearLR(o, 0.001, 1.0, 2 * STEPS))
+    assert found == pytest.approx(expected, rel=1e-9)
+    both = ours(schedule="cosine", warmup_epochs=2.0)
+    assert both == pytest.approx([a * b for a, b in zip(found, ours(schedule="cosine"), strict=True)])
+
+
+class Small(nn.Module):
+    """A convolution in channels_last, a norm, and a part that does not learn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.norm = nn.BatchNorm2d(4)
+        self.frozen = nn.Linear(2, 2).requires_grad_(False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = (self.norm(self.conv(x)) ** 3).mean()
+        return out
+
+
+def train_by(module: Small, optimizer: torch.optim.Optimizer, steps: int = 4) -> list[list[torch.Tensor]]:
+    """Trains; the gradients of each step."""
+    torch.manual_seed(1)
+    found = []
+    for _ in range(steps):
+        module(torch.rand(5, 3, 8, 8).contiguous(memory_format=torch.channels_last)).backward()
+        found.append([p.grad.clone() for p in module.parameters() if p.grad is not None])
+        optimizer.step()
+        optimizer.zero_grad()
+    return found
+
+
+def small() -> Small:
+    torch.manual_seed(0)
+    return Small().to(memory_format=torch.channels_last)
+
+
+def adam_by_hand(p: list[float], grads: list[list[float]], lr: float, coupled: float = 0.0, decoupled: float = 0.0) -> list[float]:
+    """Kingma and Ba, number by number; weight decay in the gradient (coupled) or beside it (Loshchilov and Hutter)."""
+    m, v, found = [0.0] * len(p), [0.0] * len(p), list(p)
+    for t, grad in enumerate(grads, 1):
+        for i, g in enumerate(grad):
+            g += coupled * found[i]
+            found[i] -= lr * decoupled * found[i]
+            m[i] = 0.9 * m[i] + 0.1 * g
+            v[i] = 0.999 * v[i] + 0.001 * g * g
+            found[i] -= lr * (m[i] / (1 - 0.9**t)) / (math.sqrt(v[i] / (1 - 0.999**t)) + 1e-8)
+    return found
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_adam_couples_its_decay_and_adamw_decays_only_matrices(name: Any) -> None:
+    module = small()
+    before = [p.detach().clone() for p in module.parameters() if p.requires_grad]
+    grads = train_by(module, build_optimizer(module, TrainConfig(optimizer=name, lr=0.01, weight_decay=0.1)))
+    after = [p for p in module.parameters() if p.requires_grad]
+    for i, (start, end) in enumerate(zip(before, after, strict=True)):
+        decay = {"coupled": 0.1} if name == "adam" else {"decoupled": 0.1 if start.ndim > 1 else 0.0}
+        expected = adam_by_hand(start.flatten().tolist(), [g[i].flatten().tolist() for g in grads], 0.01, **decay)
+        assert end.flatten().tolist() == pytest.approx(expected, rel=1e-4, abs=1e-6)
+
+
+def test_adam_is_torchs() -> None:
+    one, other = small(), small()
+    train_by(one, build_optimizer(one, TrainConfig(optimizer="adam", lr=0.01, weight_decay=0.1)))
+    train_by(other, torch.optim.Adam(other.parameters(), lr=0.01, weight_decay=0.1))
+    for a, b in zip(one.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_sgd_has_momentum_and_frozen_parts_stay_out() -> None:
+    module = small()
+    optimizer = build_optimizer(module, TrainConfig(optimizer="sgd", lr=0.01, weight_decay=0.1))
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.0]
+    assert [[p.ndim for p in group["params"]] for group in optimizer.param_groups] == [[4], [1, 1, 1]]
+    assert all(group["momentum"] == 0.9 and group["nesterov"] for group in optimizer.param_groups)

@@ -1,0 +1,160 @@
+"""A run that was stopped or killed, once or often, ends with the same bits as one that was not; and what cannot be resumed says so."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+
+from evenface.data.manifest import Manifest
+from evenface.errors import ConfigError, ModelError
+from evenface.training.config import TrainConfig
+from evenface.training.loop import Interrupted, Loop
+from evenface.training.run import resume, train
+
+
+Settings = Callable[..., TrainConfig]
+
+EVERYTHING: dict[str, Any] = {
+    "method": "rbcf", "ema": 0.9, "dropout": 0.3, "jitter": 1.0, "rotate": 10.0, "scale": 0.1, "shift": 0.1, "erase": 0.5, "noise": 0.5,
+    "hflip": 0.5, "clip_grad": 5.0, "warmup_epochs": 0.5, "schedule": "cosine", "optimizer": "adamw", "weight_decay": 0.05,
+}  # fmt: skip
+STEPS = 4  # per epoch: 29 faces in batches of 8
+
+
+def run_with_stops(config: TrainConfig, stops: list[int], how: str, at_step: Callable[..., type[BaseException]]) -> None:
+    """Trains; breaks off after each of the numbers of steps; goes on."""
+    for i, stop in enumerate([*stops, 0]):
+        killed = at_step(stop, how)
+        if not stop:
+            train(config) if i == 0 else resume(config.folder)
+            continue
+        with pytest.raises(Interrupted if how == "stop" else killed) as caught:
+            train(config) if i == 0 else resume(config.folder)
+        if how == "stop":
+            assert f"evenface train --resume {config.folder}" in str(caught.value)
+
+
+def test_stopped_at_random_steps_ends_with_the_same_bits(
+    settings: Settings, at_step: Callable[..., type[BaseException]], assert_same: Callable[..., None]
+) -> None:
+    train(settings(output="whole", **EVERYTHING))
+    stops = [random.Random(8).randrange(1, STEPS), STEPS]  # in the middle of the first epoch, then in that of the second
+    run_with_stops(settings(output="stopped", **EVERYTHING), stops, "stop", at_step)
+    assert_same(settings(output="whole").folder, settings(output="stopped").folder)
+
+
+def test_killed_at_any_step_loses_only_what_came_after_the_last_save(
+    settings: Settings, at_step: Callable[..., type[BaseException]], assert_same: Callable[..., None], whole: Path
+) -> None:
+    # Killed before the first scheduled save: the state of the start is there. Then once more, after an epoch's end.
+    run_with_stops(settings(output="late"), [3, STEPS + 1], "kill", at_step)
+    assert_same(whole, settings(output="late").folder)
+    # With a save at every step, a kill in step n + 1 costs that step alone.
+    run_with_stops(settings(output="often", save_minutes=0.0), [3], "kill", at_step)
+    assert_same(whole, settings(output="often").folder)
+
+
+def test_killed_between_the_best_model_and_the_state(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, assert_same: Callable[..., None], whole: Path
+) -> None:
+    original = Loop._save
+
+    def save(self: Loop) -> None:
+        if self.state.epoch == 1 and self.state.step == 0:
+            raise KeyboardInterrupt
+        original(self)
+
+    config = settings(output="between", save_minutes=0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(Loop, "_save", save)
+        with pytest.raises(KeyboardInterrupt):
+            train(config)
+    assert (config.folder / "best").is_dir()
+    resume(config.folder)
+    assert_same(whole, config.folder)
+
+
+def test_the_store_the_workers_and_the_saves_change_nothing(
+    settings: Settings, at_step: Callable[..., type[BaseException]], assert_same: Callable[..., None], whole: Path
+) -> None:
+    run_with_stops(settings(store="stream", workers=3, save_minutes=0.0), [2], "stop", at_step)
+    assert_same(whole, settings().folder)
+
+
+def test_a_finished_run_says_so_and_stays_as_it_is(whole: Path) -> None:
+    before = {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()}
+    text = io.StringIO()
+    again = resume(whole, console=Console(file=text, width=200))
+    assert "finished" in text.getvalue()
+    rows = list(csv.DictReader((whole / "log.csv").read_text().splitlines()))
+    assert again.best == max(float(row["validation_mean_recall"]) for row in rows)
+    assert before == {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()}
+
+
+def test_what_is_no_run_or_has_no_state(settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no .*config.yaml; is .* a run folder"):
+        resume(tmp_path / "nothing")
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    (folder / "config.yaml").write_text(settings().to_yaml())
+    with pytest.raises(ModelError, match=r"no .*last.ckpt"):
+        resume(folder)
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", None], ids=["empty", "other", "foreign"])
+def test_a_damaged_state(settings: Settings, tmp_path: Path, content: bytes | None) -> None:
+    (tmp_path / "config.yaml").write_text(settings().to_yaml())
+    if content is None:
+        torch.save({"weights": torch.zeros(3)}, tmp_path / "last.ckpt")
+    else:
+        (tmp_path / "last.ckpt").write_bytes(content)
+    with pytest.raises(ModelError, match=r"last.ckpt is (damaged|not the state)"):
+        resume(tmp_path)
+
+
+@pytest.fixture
+def stopped(settings: Settings, at_step: Callable[..., type[BaseException]]) -> TrainConfig:
+    """A run that was stopped after its second step."""
+    config = settings()
+    at_step(2, "stop")
+    with pytest.raises(Interrupted, match=r"SIGTERM at epoch 1, step 2"):
+        train(config)
+    return config
+
+
+def with_changes(config: TrainConfig, **changes: Any) -> None:
+    (config.folder / "config.yaml").write_text(dataclasses.replace(config, **changes).to_yaml())
+
+
+def test_other_data_other_labels_other_classes(stopped: TrainConfig, tiny_set: Path, tmp_path: Path) -> None:
+    whole = Manifest.load(tiny_set)
+    labels = whole.table["label"].to_pylist()
+    labels[0], labels[1] = labels[1], labels[0]
+    column = whole.table.column_names.index("label")
+    relabelled = whole.replace(whole.table.set_column(column, "label", [labels]))
+    two = [i for i, label in enumerate(whole.table["label"].to_pylist()) if label != whole.class_names[0]]
+    for other, message in [
+        (whole.take(range(1, len(whole))), "not those"),
+        (relabelled, "not those"),
+        (whole.take(two).replace(whole.take(two).table, class_names=whole.class_names[1:]), "tells"),
+    ]:
+        other.save(tmp_path / "other.parquet")
+        with_changes(stopped, data_dir=str(tmp_path / "other.parquet"))
+        with pytest.raises(ModelError, match=message):
+            resume(stopped.folder)
+
+
+@pytest.mark.parametrize("changes", [{"model": "test_convnext"}, {"ema": 0.9}, {"optimizer": "sgd"}])
+def test_other_settings(stopped: TrainConfig, changes: dict[str, Any]) -> None:
+    with_changes(stopped, **changes)
+    with pytest.raises(ModelError, match=r"does not fit the settings in config.yaml"):
+        resume(stopped.folder)

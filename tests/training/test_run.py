@@ -1,0 +1,220 @@
+"""What a run leaves behind, its protocols, its averages, and what it refuses."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from evenface.data.manifest import Manifest
+from evenface.errors import ConfigError, DataError, TrainingError
+from evenface.methods.ce import Ce
+from evenface.model_folder import load_model
+from evenface.runs import evaluate
+from evenface.training.checkpoint import load_state
+from evenface.training.config import TrainConfig, load_config
+from evenface.training.data import load_manifest
+from evenface.training.loop import Loop
+from evenface.training.run import train
+
+
+Settings = Callable[..., TrainConfig]
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((folder / "log.csv").read_text().splitlines()))
+
+
+def test_the_run_folder_holds_what_the_contract_names(settings: Settings, tmp_path: Path) -> None:
+    config = settings(method="rbcf")
+    text = io.StringIO()
+    result = train(config, command=["evenface", "train", "-o", "my runs"], console=Console(file=text, width=300))
+    assert {path.name for path in config.folder.iterdir()} == {"config.yaml", "environment.json", "log.csv", "last.ckpt", "best"}
+    assert {path.name for path in (config.folder / "best").iterdir()} == {"model.safetensors", "config.json", "README.md"}
+    assert load_config(config.folder / "config.yaml") == config
+    environment = json.loads((config.folder / "environment.json").read_text())
+    assert environment["command"] == "evenface train -o 'my runs'"
+    assert environment["processes"] == 1
+    assert sum(environment["train_counts"].values()) == 29
+    log = rows(config.folder)
+    assert [row["epoch"] for row in log] == ["1", "2"]
+    assert [float(row["lr"]) for row in log] == pytest.approx([1e-3, 0.9e-3])
+    for row in log:
+        total = float(row["train_cls"]) + 0.1 * float(row["train_rbc"]) + 0.5 * float(row["train_rbf"])
+        assert float(row["train_loss"]) == pytest.approx(total, rel=1e-5)
+    best = max(log, key=lambda row: float(row["validation_mean_recall"]))
+    assert result.best == float(best["validation_mean_recall"])
+    assert result.best_epoch == int(best["epoch"])
+    _, about = load_model(config.folder / "best")
+    assert about.details["epoch"] == result.best_epoch
+    assert about.details["selection"] == {"split": "validation", "by": "mean_recall", "value": result.best, "protocol": "validation"}
+    said = text.getvalue()
+    assert "train 29, validation 13 faces" in said
+    assert "epoch 2/2" in said
+    assert "start" in said.lower()
+    assert "--init none" in said
+
+
+def test_the_best_model_scores_as_the_log_says(whole: Path, tmp_path: Path) -> None:
+    found = evaluate(whole, split="validation", output=tmp_path, device="cpu")
+    best = [row for row in rows(whole) if row["best"] == "True"][-1]
+    for name in ("overall", "mean_recall", "macro_f1"):
+        assert found.metrics[name] == pytest.approx(float(best[f"validation_{name}"]))
+
+
+def test_a_folder_that_exists_is_refused_before_the_data_are_read(settings: Settings, whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = settings()
+    monkeypatch.setattr("evenface.training.run.load_manifest", lambda config: pytest.fail("the data were read"))
+    config.folder.mkdir()
+    (config.folder / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match=r"exists already; remove it or choose another -o"):
+        train(config)
+    (config.folder / "last.ckpt").write_bytes(b"")
+    with pytest.raises(ConfigError, match=r"go on with it: evenface train --resume .*, or choose another -o"):
+        train(config)
+    file = settings(output="file")
+    file.folder.write_text("")
+    with pytest.raises(ConfigError, match=r"is a file"):
+        train(file)
+
+
+def test_an_empty_folder_is_taken(settings: Settings) -> None:
+    config = settings(epochs=1)
+    config.folder.mkdir()
+    assert train(config).folder == config.folder
+
+
+def test_paper_protocol_trains_on_all_and_is_called_optimistic(settings: Settings, tiny_set: Path, tmp_path: Path) -> None:
+    whole = Manifest.load(tiny_set)
+    without = whole.take([i for i, split in enumerate(whole.table["split"].to_pylist()) if split != "validation"])
+    without.save(tmp_path / "two.parquet")
+    held_out = load_manifest(settings(data_dir=str(tmp_path / "two.parquet"), val_fraction=0.2))
+    assert len(held_out.split("train")) + len(held_out.split("validation")) == 29
+    config = settings(data_dir=str(tmp_path / "two.parquet"), protocol="paper", epochs=3)
+    assert len(load_manifest(config).split("train")) == 29
+    text = io.StringIO()
+    result = train(config, console=Console(file=text, width=300))
+    assert result.select_split == "test"
+    assert "optimistic" in text.getvalue()
+    metrics = evaluate(config.folder, split="test", device="cpu").metrics
+    assert metrics["optimistic"] is True
+    assert metrics["protocol"] == "paper"
+    log = rows(config.folder)
+    best = max(log, key=lambda row: float(row["test_mean_recall"]))
+    for name, chosen in [("last", log[-1:]), ("best", [best]), ("last_5", log)]:  # the run has three epochs, fewer than five
+        assert metrics["paper"][name]["epochs"] == [int(row["epoch"]) for row in chosen]
+        for key in ("overall", "mean_recall", "macro_f1"):
+            assert metrics["paper"][name][key] == pytest.approx(np.mean([float(row[f"test_{key}"]) for row in chosen]))
+    assert metrics["mean_recall"] == pytest.approx(metrics["paper"]["best"]["mean_recall"])
+
+
+def test_the_moving_average_is_the_one_by_hand_and_is_what_is_kept(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    decay, by_hand = 0.8, dict[str, torch.Tensor]()
+    original = Loop.step
+
+    def step(self: Loop, *args: Any) -> Any:
+        parts = original(self, *args)
+        for name, parameter in self.plain.model.named_parameters():
+            value = parameter.detach().double()
+            by_hand[name] = decay * by_hand[name] + (1 - decay) * value if name in by_hand else value.clone()
+        return parts
+
+    monkeypatch.setattr(Loop, "step", step)
+    config = settings(ema=decay, epochs=1, model="test_convnext")
+    train(config)
+    state = load_state(config.folder / "last.ckpt")
+    kept = load_model(config.folder / "best")[0].state_dict()
+    for name, value in by_hand.items():
+        torch.testing.assert_close(state["average"][f"module.{name}"].double(), value, rtol=1e-5, atol=1e-6)
+        assert torch.equal(kept[name], state["average"][f"module.{name}"])
+    assert not torch.equal(kept["head.weight"], state["trainee"]["model.head.weight"])
+
+
+@pytest.mark.parametrize("length", [5, 17, 70])
+def test_an_epoch_is_as_long_as_the_method_draws(settings: Settings, monkeypatch: pytest.MonkeyPatch, length: int) -> None:
+    seen: list[int] = []
+    original = Loop.step
+
+    def step(self: Loop, rows: np.ndarray, *args: Any) -> Any:
+        seen.append(len(rows))
+        return original(self, rows, *args)
+
+    monkeypatch.setattr(Loop, "step", step)
+    monkeypatch.setattr(Ce, "draw", lambda self, labels, generator: generator.integers(0, len(labels), length))
+    config = settings(epochs=1, method="ce")
+    train(config)
+    full, rest = divmod(length, 8)
+    assert seen == [8] * full + [rest] * (rest > 1)  # a single face has no batch statistics
+    assert 0.3 < float(rows(config.folder)[0]["train_loss"]) < 4  # a mean over the faces seen
+
+
+def test_nothing_grows_with_the_length_of_a_run(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[tuple[int, ...]] = []
+    original = Loop._save_or_stop
+
+    def look(self: Loop) -> None:
+        sizes.append((len(self._unchecked), len(self.state.sums), len(self.optimizer.state)))
+        assert not any(value.requires_grad for value in self.state.sums.values())
+        original(self)
+
+    monkeypatch.setattr(Loop, "_save_or_stop", look)
+    config = settings(epochs=2)
+    train(config)
+    assert len(sizes) == 8
+    assert len(set(sizes)) == 1
+
+
+def test_checks_are_rarer_where_they_cost(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on an accelerator: nothing is read from the device between two checks, and what was not a number is still found."""
+    original = Loop.__init__
+
+    def init(self: Loop, *args: Any) -> None:
+        original(self, *args)
+        self.check_every = 3
+
+    checks: list[int] = []
+    looked = Loop._check_finite
+    monkeypatch.setattr(Loop, "__init__", init)
+
+    def look(self: Loop) -> None:
+        checks.append(self.state.step)
+        looked(self)
+
+    monkeypatch.setattr(Loop, "_check_finite", look)
+    train(settings(epochs=1))
+    assert checks == [3, 4]
+    step = Loop.step
+
+    def broken(self: Loop, *args: Any) -> Any:
+        parts = step(self, *args)
+        if args[-1] == 1:
+            number, rows, total = self._unchecked[-1]
+            self._unchecked[-1] = (number, rows, total * float("nan"))
+        return parts
+
+    monkeypatch.setattr(Loop, "step", broken)
+    with pytest.raises(TrainingError, match=r"epoch 1, step 2;"):
+        train(settings(output="second"))
+
+
+def test_ids_left_out_and_a_class_that_is_left_empty(settings: Settings, tmp_path: Path, tiny_set: Path) -> None:
+    whole = Manifest.load(tiny_set)
+    (tmp_path / "drop.txt").write_text("train-000\ntest-001,blurred\n")
+    left = load_manifest(settings(exclude=str(tmp_path / "drop.txt")))
+    assert sorted(set(whole.ids()) - set(left.ids())) == ["test-001", "train-000"]
+    train_of_one = [
+        name for name, label in zip(whole.ids(), whole.table["label"].to_pylist(), strict=True) if label == whole.class_names[1]
+    ]
+    (tmp_path / "drop.txt").write_text("\n".join(train_of_one))
+    with pytest.raises(DataError, match=rf"No training face is labelled {whole.class_names[1]}"):
+        load_manifest(settings(exclude=str(tmp_path / "drop.txt")))
+    with pytest.raises(ConfigError, match=r"cannot be read"):
+        load_manifest(settings(exclude=str(tmp_path / "gone.txt")))
