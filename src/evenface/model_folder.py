@@ -25,13 +25,13 @@ from torch import Tensor
 from evenface._version import __version__
 from evenface.errors import ConfigError, ModelError
 from evenface.files import cannot_write
-from evenface.models.classifier import Classifier, build_classifier
+from evenface.models.classifier import Classifier
+from evenface.models.networks import build_network
 from evenface.models.weights import read_weights
 
 
 SCHEMA_VERSION = 1
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
-_PARTS = ("backbone.", "head.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +40,7 @@ class ModelConfig:
 
     Attributes:
         architecture: the backbone's name.
+        network: the kind of network around it (`evenface.models.networks`) and its settings.
         class_names: position = class index.
         mean, std: normalisation of RGB in [0, 1], which the model applies itself.
         img_size: side of the faces in pixels.
@@ -66,6 +67,7 @@ class ModelConfig:
     init: dict[str, Any] | None = None
     data_licence: str | None = None
     dataset: str | None = None
+    network: dict[str, Any] = dataclasses.field(default_factory=lambda: {"kind": Classifier.kind})
     evenface: str = __version__
     schema_version: int = SCHEMA_VERSION
     details: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -76,6 +78,7 @@ class ModelConfig:
             self.schema_version == SCHEMA_VERSION, "schema_version", f"{SCHEMA_VERSION}; a newer evenface may read it", self.schema_version
         )
         _check(_texts([self.architecture]), "architecture", "a backbone's name", self.architecture)
+        _check(isinstance(self.network, dict) and _texts([self.network.get("kind")]), "network", "a table with its kind", self.network)
         _check(_texts(names) and len(names) >= 2 and len(set(names)) == len(names), "class_names", "two or more distinct names", names)
         _check(_integer(self.img_size) and self.img_size > 0, "img_size", "a positive number of pixels", self.img_size)
         _check(_numbers(self.mean) and len(self.mean) == 3, "mean", "three numbers", self.mean)
@@ -113,7 +116,7 @@ def save_model(folder: Path, classifier: Classifier, config: Mapping[str, Any], 
     """Writes the model folder, replacing one of that name; a half-written model never stands under the name.
 
     Args:
-        classifier: backbone and head are saved; what a method attached to it besides is not.
+        classifier: any kind of `evenface.models.networks`; its `parts` are saved, what a method attached to it besides is not.
         config: `alignment`, `train_counts`, `method`, `init`, `data_licence`, `dataset` where known, and any further details that JSON
             can hold. The architecture, class names, normalisation and size come from the classifier.
         card: the text of README.md.
@@ -126,6 +129,7 @@ def save_model(folder: Path, classifier: Classifier, config: Mapping[str, Any], 
     own: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "architecture": backbone.name,
+        "network": {"kind": classifier.kind, **classifier.settings()},
         "class_names": classifier.class_names,
         "mean": backbone.mean,
         "std": backbone.std,
@@ -140,7 +144,8 @@ def save_model(folder: Path, classifier: Classifier, config: Mapping[str, Any], 
         text = json.dumps(checked.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ModelError(f"The model config has a value that JSON cannot hold: {error}.") from error
-    tensors = {name: value.detach().cpu().contiguous() for name, value in classifier.state_dict().items() if name.startswith(_PARTS)}
+    state = classifier.state_dict()
+    tensors = {name: value.detach().cpu().contiguous() for name, value in state.items() if name.partition(".")[0] in classifier.parts}
     if folder.exists() and not (folder / CONFIG).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise ModelError(f"{folder} exists and is not a model folder; choose another name.")
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -180,7 +185,8 @@ def load_model(folder: Path) -> tuple[Classifier, ModelConfig]:
     tensors = read_weights(folder / WEIGHTS)
     try:
         with torch.random.fork_rng(devices=[]):
-            classifier = build_classifier(config.architecture, config.class_names, config.img_size)
+            settings = dict(config.network)
+            classifier = build_network(settings.pop("kind"), config.architecture, config.class_names, config.img_size, settings)
     except ConfigError as error:
         raise ModelError(f"{name} names a network that cannot be built here: {error}") from error
     _require_fit(classifier.state_dict(), tensors, name / WEIGHTS)

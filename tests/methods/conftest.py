@@ -1,7 +1,11 @@
-"""A tiny classifier without batch-norm, and faces that it can learn: a blob whose colour and height tell the class, on noise."""
+"""A tiny classifier without batch-norm, a real one, and faces that both can learn: a blob whose colour and height tell the class, on noise.
+
+A method whose `prepare` makes another kind of network needs the real one (`classifier`); the others are tested on the tiny one.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -10,6 +14,8 @@ from torch import Tensor, nn
 
 from evenface.losses import class_maps
 from evenface.methods import Batch, Setting
+from evenface.methods.base import Method
+from evenface.models.classifier import Classifier, build_classifier
 from evenface.models.output import Output
 
 
@@ -52,15 +58,45 @@ def tiny() -> Callable[[], Tiny]:
 
 
 @pytest.fixture
-def faces() -> Callable[..., Batch]:
-    """`faces(n, seed)`: a batch of two mirrored views, 16 px."""
+def classifier() -> Callable[..., Classifier]:
+    """Makes the same real classifier each time: timm's miniature ResNet for 32 px, in float64; another backbone by name."""
 
-    def make(n: int = 8, seed: int = 0, votes: bool = False) -> Batch:
+    def make(model: str = "test_resnet", size: int = 32) -> Classifier:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            return build_classifier(model, ("anger", "fear", "happiness", "neutral"), size).double()
+
+    return make
+
+
+def complete(method: Method, batch: Batch) -> Batch:
+    """The batch as the loop would make it for a method: the views that it asks for and no others."""
+    generator = torch.Generator().manual_seed(7)
+
+    def picture(x: Tensor) -> Tensor:
+        return (x + 0.05 * torch.rand(x.shape, generator=generator, dtype=x.dtype)).clamp(0, 1)
+
+    pool = batch.x.roll(1, 0)[: max(1, round(len(batch.x) * method.pool_ratio))]
+    return dataclasses.replace(
+        batch,
+        second=batch.second if method.views == 2 else None,
+        extra=tuple(picture(batch.x) for _ in method.extra),
+        pool=tuple(picture(pool) for _ in method.pool),
+    )
+
+
+@pytest.fixture
+def faces() -> Callable[..., Batch]:
+    """`faces(n, seed)`: a batch of two mirrored views, 16 px (or `size`, a multiple of 16)."""
+
+    def make(n: int = 8, seed: int = 0, votes: bool = False, size: int = 16) -> Batch:
         generator = torch.Generator().manual_seed(seed)
         labels = torch.randint(4, (n,), generator=generator)
         x = 0.2 * torch.rand(n, 3, 16, 16, generator=generator, dtype=torch.float64)
         for i, y in enumerate(labels.tolist()):
             x[i, [[0], [1], [2], [0, 1]][y], 4 * y : 4 * y + 4, 2:9] += 0.8
+        if size != 16:
+            x = x.repeat_interleave(size // 16, 2).repeat_interleave(size // 16, 3)
         soft = None
         if votes:
             soft = torch.rand(n, 4, generator=generator, dtype=torch.float64)

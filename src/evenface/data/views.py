@@ -84,17 +84,17 @@ class Augmenter:
         a, share = self.settings, share or Share(len(faces))
         x = faces[:, :1] if self._grey else faces
         if self._affine is not None:
-            x = _per_face(self._affine, x, share)
+            x = per_face(self._affine, x, share)
         if a.hflip:
             x = torch.where(_chance(a.hflip, x, share), x.flip(-1), x)
         if self._jitter is not None:
-            x = _per_face(self._jitter, x, share)
+            x = per_face(self._jitter, x, share)
         x = x.expand(-1, 3, -1, -1)
         if a.noise:
             noise = share.of(torch.randn(share.total, *x.shape[1:])).to(x.device)
             x = torch.where(_chance(a.noise, x, share), (x + NOISE_STD * noise).clamp(0, 1), x)
         if a.erase:
-            x = _erase(x, self._mean, share, _chance(a.erase, x, share))
+            x = erase_box(x, self._mean, share, _chance(a.erase, x, share))
         return x.contiguous()
 
 
@@ -116,7 +116,7 @@ def second_view(name: str, x: Tensor, mean: Sequence[float] = (0.5, 0.5, 0.5), s
     if name == "vertical":
         return x.flip(-2), lambda maps: maps.flip(-2)
     if name == "erase":
-        return _erase(x, torch.tensor(mean).view(1, 3, 1, 1), share, 1.0), _same
+        return erase_box(x, torch.tensor(mean).view(1, 3, 1, 1), share, 1.0), _same
     if name == "intensity":
         return x * share.of(0.4 + 0.5 * torch.rand(share.total)).to(x.device).view(-1, 1, 1, 1), _same
     if name == "scaling":
@@ -133,7 +133,7 @@ def _chance(p: float, x: Tensor, share: Share) -> Tensor:
     return share.of(torch.rand(share.total) < p).to(x.device).view(-1, 1, 1, 1)
 
 
-def _per_face(layer: K.AugmentationBase2D, x: Tensor, share: Share) -> Tensor:
+def per_face(layer: K.AugmentationBase2D, x: Tensor, share: Share) -> Tensor:
     """Runs a kornia layer with parameters drawn for the global batch, of which this process takes its share."""
     drawn = layer.forward_parameters(torch.Size((share.total, *x.shape[1:])))
     for key, value in drawn.items():
@@ -144,8 +144,8 @@ def _per_face(layer: K.AugmentationBase2D, x: Tensor, share: Share) -> Tensor:
     return out
 
 
-def _erase(x: Tensor, mean: Tensor, share: Share, chosen: Tensor | float) -> Tensor:
+def erase_box(x: Tensor, mean: Tensor, share: Share, chosen: Tensor | float) -> Tensor:
     """Fills one random box in each chosen face with the mean colour; every other pixel keeps its value to the bit."""
     layer = K.RandomErasing(ERASE_AREA, ERASE_RATIO, value=1.0, p=1.0)  # it fills with one number, so it only marks the box
-    box = _per_face(layer, x.new_zeros(len(x), 1, *x.shape[-2:]), share)
+    box = per_face(layer, x.new_zeros(len(x), 1, *x.shape[-2:]), share)
     return torch.lerp(x, mean.to(x), box * chosen)  # exact where the weight is 0 or 1, and much faster than `where`

@@ -26,9 +26,10 @@ class Rebalanced(Weighted):
     def uses_maps(self) -> bool:
         return isinstance(self.options, ConsistencyOptions) and self.options.lam > 0
 
-    def prepare(self, model: nn.Module) -> None:
+    def prepare(self, model: nn.Module) -> nn.Module:
         if isinstance(self.options, ConsistencyOptions):
             set_detach(model, self.options.detach_maps)
+        return model
 
     def classification(self, batch: Batch, first: Output, second: Output | None) -> Tensor:
         """l_cls (equation 1)."""

@@ -40,9 +40,9 @@ class Cb(Weighted):
     Options = CbOptions
     options: CbOptions
 
-    def prepare(self, model: nn.Module) -> None:
+    def prepare(self, model: nn.Module) -> nn.Module:
         if self.options.form == "softmax":
-            return
+            return model
         classes = len(self.setting.counts)
         heads = [m for m in model.modules() if isinstance(m, nn.Linear) and m.out_features == classes and m.bias is not None]
         if not heads:
@@ -52,6 +52,7 @@ class Cb(Weighted):
         with torch.no_grad():
             heads[-1].bias.fill_(-math.log(classes - 1))
         heads[-1].bias.no_decay = True  # type: ignore[attr-defined]
+        return model
 
     def terms(self, batch: Batch, first: Output, second: Output | None) -> dict[str, Term]:
         return {"cls": (1.0, over_views(self.options.cls_views, first, second, lambda z: self._balanced(z, batch.labels)))}

@@ -10,6 +10,7 @@ With F the features before the pool, `A[b, l] = sum_c W[l, c] F[b, c]`, so the m
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, ClassVar, Self
 
 import torch
 import torch.nn.functional as functional
@@ -33,7 +34,13 @@ class Classifier(nn.Module):
         dropout: probability of zeroing a pooled feature, before the head and for the logits only; maps and `features` never see it.
         detach_maps: whether the maps take the head weight as a constant (`detach_cam_weights` of the paper's readings), so that no loss on
             maps reaches the head weight.
+
+    A network with another head or with branches is a subclass that stands in `evenface.models.networks`; it names its `kind`, and
+    `settings` are the arguments that build it again around a backbone. Both go into the model folder, with the weights of its `parts`.
     """
+
+    kind: ClassVar[str] = "linear"
+    parts: ClassVar[tuple[str, ...]] = ("backbone", "head")  # submodules that inference needs; what else a method attaches is not saved
 
     mean: Tensor
     std: Tensor
@@ -52,9 +59,23 @@ class Classifier(nn.Module):
         self.register_buffer("mean", torch.tensor(backbone.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(backbone.std).view(1, 3, 1, 1), persistent=False)
 
+    @classmethod
+    def of(cls, plain: Classifier, **settings: Any) -> Self:
+        """This kind of network around the backbone of a plain classifier, weights included; the head starts anew."""
+        return cls(plain.backbone, plain.class_names, dropout=plain.dropout.p, detach_maps=plain.detach_maps, **settings)
+
+    def settings(self) -> dict[str, Any]:
+        """The keyword arguments of this kind, as JSON can hold them."""
+        return {}
+
+    def grid(self, x: Tensor) -> Tensor:
+        """RGB in [0, 1], (B, 3, S, S), float32 -> the backbone's last features (B, C, H, W), in the precision of autocast."""
+        features: Tensor = self.backbone((x - self.mean) / self.std)
+        return features
+
     def forward(self, x: Tensor) -> Output:
         """RGB in [0, 1], (B, 3, S, S), float32 -> `Output` in float32."""
-        grid = self.backbone((x - self.mean) / self.std)  # (B, C, H, W)
+        grid = self.grid(x)  # (B, C, H, W)
         with torch.autocast(x.device.type, enabled=False):
             grid = grid.float()
             features = grid.mean(dim=(2, 3))

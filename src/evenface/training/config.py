@@ -52,6 +52,9 @@ class TrainConfig:
     imbalance_reading: Literal["A", "B"] = _field("A", "A: n_i mu^i of the paper; B: pure exponential", "data")
     label_noise: float = _field(0.0, "share of train labels flipped to another class", "data")
     data_seed: int = _field(0, "seed of subsets, noise and the validation part; the same in all runs that are compared", "data")
+    unlabelled: str | None = _field(
+        None, "folder of faces without labels, for methods that learn from such; default: the training faces without their labels", "data"
+    )
     exclude: str | None = _field(None, "text file of ids to leave out, one a line", "data")
 
     # Model

@@ -10,7 +10,7 @@ import json
 import os
 import platform
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ class RunFolder:
         self.select_split = select_split
         self.init = init
         self.fingerprint = fingerprint(train)
+        self._ids = train.ids()
 
     @property
     def state(self) -> Path:
@@ -64,12 +65,21 @@ class RunFolder:
 
     def write_log(self, rows: Sequence[dict[str, Any]]) -> None:
         """`log.csv`, a row per epoch; written whole, so that a resumed run leaves no double rows."""
+        self._write_table("log", rows)
+
+    def write_tables(self, tables: Mapping[str, Sequence[dict[str, Any]]]) -> None:
+        """What a method tells of its training, `<name>.csv` each; the training row in a column `row` is written as the face's `id`."""
+        for name, rows in tables.items():
+            named = [{"id": self._ids[row["row"]], **{k: v for k, v in row.items() if k != "row"}} if "row" in row else row for row in rows]
+            self._write_table(name, named)
+
+    def _write_table(self, name: str, rows: Sequence[dict[str, Any]]) -> None:
         names = list(dict.fromkeys(name for row in rows for name in row))
         text = io.StringIO()
         writer = csv.DictWriter(text, names)
         writer.writeheader()
         writer.writerows(rows)
-        write_text(self.path / "log.csv", text.getvalue())
+        write_text(self.path / f"{name}.csv", text.getvalue())
 
     def save_best(self, model: Classifier, method: Method, epoch: int, value: float) -> None:
         """Keeps the model of the best epoch so far as a model folder."""

@@ -14,7 +14,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, cast
@@ -25,12 +25,12 @@ import torch
 from torch import Tensor, nn
 
 from evenface.data.store import FaceStore, to_float
-from evenface.data.views import Augmenter, Share, second_view
+from evenface.data.views import Share, second_view
 from evenface.errors import ModelError, TrainingError
 from evenface.evaluation.evaluate import predict
 from evenface.evaluation.metrics import confusion_matrix, scores
 from evenface.files import write_text
-from evenface.methods.base import Method
+from evenface.methods.base import Method, Picture
 from evenface.models.classifier import Classifier
 from evenface.training.checkpoint import save_state
 from evenface.training.config import TrainConfig
@@ -73,6 +73,8 @@ class Loop:
         trainee: the module and its optimiser as set up by `fabric`; `plain` is the same module without the wrapper.
         average: the exponential moving average of the classifier, or None.
         train, select: faces to learn from and to choose the epoch on.
+        pool: faces without labels, for a method that asks for them.
+        pictures: how each kind of further view is made.
     """
 
     def __init__(
@@ -86,7 +88,8 @@ class Loop:
         average: torch.optim.swa_utils.AveragedModel | None,
         train: FaceStore,
         select: FaceStore,
-        augment: Augmenter,
+        pool: FaceStore | None,
+        pictures: Mapping[Picture, Callable[[Tensor, Share], Tensor]],
         mean: tuple[float, ...],
         folder: RunFolder,
         progress: Progress,
@@ -95,7 +98,8 @@ class Loop:
     ) -> None:
         self.config, self.fabric, self.trainee, self.plain, self.optimizer = config, fabric, trainee, plain, optimizer
         self.method, self.average, self.train, self.select = method, average, train, select
-        self.augment, self.mean, self.folder, self.progress, self.precision = augment, mean, folder, progress, precision
+        self.pool, self.pictures = pool, pictures
+        self.mean, self.folder, self.progress, self.precision = mean, folder, progress, precision
         self.channels_last = channels_last
         self.state = State()
         self.labels = train.manifest.targets()
@@ -136,10 +140,11 @@ class Loop:
         self.progress.start_epoch(state.epoch, len(groups), state.step)
         first = state.step
         local = [rows[self.rank :: self.world] for rows in groups[first:]]
+        unlabelled = self._unlabelled(groups, first)
         begin, seen = time.monotonic(), 0
         for step, faces in enumerate(self.train.batches(local), start=first):
             mine = local[step - first]
-            parts = self.step(groups[step], mine, faces, state.epoch + step / len(groups), step)
+            parts = self.step(groups[step], mine, faces, state.epoch + step / len(groups), step, next(unlabelled))
             for name, value in parts.items():
                 state.sums[name] = state.sums[name] + value if name in state.sums else value
             seen += len(groups[step])
@@ -150,25 +155,46 @@ class Loop:
                 self._save_or_stop()
         self._finish_epoch(sum(map(len, groups)))
 
-    def step(self, rows: np.ndarray, mine: np.ndarray, faces: Tensor, epoch: float, step: int) -> dict[str, Tensor]:
+    def _unlabelled(self, groups: list[np.ndarray], first: int) -> Iterator[tuple[Tensor, Share] | None]:
+        """This process's unlabelled faces of each step, from step `first` on: the pool over and over, shuffled anew each time."""
+        if self.pool is None:
+            yield from (None for _ in groups[first:])
+            return
+        generator = np.random.default_rng([self.config.seed, self.state.epoch, 1])
+        sizes = [max(self.world, round(len(rows) * self.method.pool_ratio)) for rows in groups]
+        rounds = -(-sum(sizes) // len(self.pool))
+        order = np.concatenate([generator.permutation(len(self.pool)) for _ in range(rounds)])
+        ends = np.cumsum(sizes)
+        drawn = [order[end - size : end] for size, end in zip(sizes, ends, strict=True)][first:]
+        for rows, faces in zip(drawn, self.pool.batches([rows[self.rank :: self.world] for rows in drawn]), strict=True):
+            yield faces, Share(len(rows), self.rank, self.world)
+
+    def step(
+        self, rows: np.ndarray, mine: np.ndarray, faces: Tensor, epoch: float, step: int, unlabelled: tuple[Tensor, Share] | None = None
+    ) -> dict[str, Tensor]:
         """One update; returns the loss and its parts, summed over this process's faces."""
         config, device = self.config, self.fabric.device
         for group in self.optimizer.param_groups:
-            group["lr"] = config.lr * lr_factor(config, epoch)
+            group["lr"] = config.lr * lr_factor(config, epoch) * group["lr_scale"]
         seed = np.random.SeedSequence([config.seed, self.state.epoch, step]).generate_state(1, np.uint64)[0]
         torch.manual_seed(int(seed) % 2**62)
         share = Share(len(rows), self.rank, self.world)
         with torch.no_grad():
-            x = self.augment(to_float(faces.to(device, non_blocking=True)), share)
+            faces = to_float(faces.to(device, non_blocking=True))
+            x = self.pictures["run"](faces, share)
             second, undo = second_view(config.view, x, self.mean, share) if self.method.views == 2 else (None, lambda maps: maps)
-            if self.channels_last:
-                x = x.contiguous(memory_format=torch.channels_last)
-                second = None if second is None else second.contiguous(memory_format=torch.channels_last)
+            extra = tuple(self._laid_out(self.pictures[kind](faces, share)) for kind in self.method.extra)
+            pool: tuple[Tensor, ...] = ()
+            if unlabelled is not None:
+                others = to_float(unlabelled[0].to(device, non_blocking=True))
+                pool = tuple(self._laid_out(self.pictures[kind](others, unlabelled[1])) for kind in self.method.pool)
+            x = self._laid_out(x)
+            second = None if second is None else self._laid_out(second)
         labels = torch.from_numpy(self.labels[mine]).to(device)
         soft = None if self.soft is None else torch.from_numpy(self.soft[mine]).to(device)
         if self.rank:
             torch.manual_seed((int(seed) + self.rank) % 2**62)  # dropout masks of their own
-        total, parts = self.trainee(x, second, labels, soft, torch.from_numpy(mine).to(device), undo)
+        total, parts = self.trainee(x, second, labels, soft, torch.from_numpy(mine).to(device), undo, extra, pool)
         # The processes' gradients are averaged; where their shares of the batch differ in size, that average is weighted here.
         weight = len(mine) * self.world / len(rows)
         self.fabric.backward(total * weight if weight != 1 else total)
@@ -183,20 +209,24 @@ class Loop:
         self.optimizer.zero_grad(set_to_none=True)
         if self.average is not None:
             self.average.update_parameters(self.plain.model)
+        with torch.no_grad():
+            self.method.after_step(self.plain.model)
         return {name: value.detach() * len(mine) for name, value in {"loss": total, **parts}.items()}
+
+    def _laid_out(self, x: Tensor) -> Tensor:
+        return x.contiguous(memory_format=torch.channels_last) if self.channels_last else x
 
     def _finish_epoch(self, seen: int) -> None:
         state = self.state
         self._tick()
         row: dict[str, Any] = {"epoch": state.epoch + 1, "lr": self._lr()}
-        row |= {f"train_{name}": self._sum(value) / seen for name, value in state.sums.items()}
+        row |= {f"train_{name}": self._sum(value) / max(seen, 1) for name, value in state.sums.items()}
         row["images_per_second"] = seen / max(state.seconds - state.epoch_began, 1e-9)
         if self.world > 1:  # each process normalised its own share of the batches: all evaluate the running statistics that will be saved
-            for buffer in self.model_to_keep.buffers():
+            for buffer in self.model_to_keep().buffers():
                 torch.distributed.broadcast(buffer, 0)
-        probabilities = predict(
-            self.model_to_keep, self.select, device=self.fabric.device, precision=self.precision, rank=self.rank, world=self.world
-        )
+        kept = self.model_to_keep()
+        probabilities = predict(kept, self.select, device=self.fabric.device, precision=self.precision, rank=self.rank, world=self.world)
         result = scores(confusion_matrix(self.select_labels, probabilities.argmax(1), probabilities.shape[1]))
         picked = probabilities[np.arange(len(probabilities)), self.select_labels]
         row[f"{self.folder.select_split}_loss"] = float(-np.log(np.maximum(picked, 1e-12)).mean())
@@ -212,15 +242,16 @@ class Loop:
         state.epoch, state.step, state.sums, state.epoch_began = state.epoch + 1, 0, {}, state.seconds
         if self.rank == 0:
             if better:
-                self.folder.save_best(self.model_to_keep, self.method, state.best_epoch + 1, value)
+                self.folder.save_best(kept, self.method, state.best_epoch + 1, value)
             self.folder.write_log(state.log)
+            self.folder.write_tables(self.method.tables())
         self._save()
         self.progress.end_epoch(row)
 
-    @property
     def model_to_keep(self) -> Classifier:
-        """The classifier that is evaluated and saved: the moving average where there is one."""
-        return self.plain.model if self.average is None else cast(Classifier, self.average.module)
+        """The classifier that is evaluated and saved: what the method deploys of the network, or of its moving average."""
+        model = self.plain.model if self.average is None else self.average.module
+        return cast(Classifier, self.method.deploy(model))
 
     # -------------------- state, stops, and checks
 
@@ -259,6 +290,7 @@ class Loop:
             "average": None if self.average is None else self.average.state_dict(),
             "class_names": list(self.train.manifest.class_names),
             "ids": self.folder.fingerprint,
+            "pool": len(self.pool) if self.pool is not None else 0,
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:

@@ -14,21 +14,23 @@ def build_optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.Optim
     """The optimiser of a config over all trainable parameters.
 
     `adam` adds the weight decay to the gradient (coupled L2, the paper's), for every parameter that a method has not marked with
-    `no_decay = True`. `adamw` and `sgd` leave biases, scales and other vectors undecayed.
+    `no_decay = True`. `adamw` and `sgd` leave biases, scales and other vectors undecayed. A parameter that a method has marked with an
+    `lr_scale` learns at that multiple of the rate.
     """
     params = [p for p in module.parameters() if p.requires_grad]
-    exempt = [p for p in params if getattr(p, "no_decay", False) or (config.optimizer != "adam" and p.ndim <= 1)]
-    spared = set(map(id, exempt))
-    groups = [
-        {"params": [p for p in params if id(p) not in spared], "weight_decay": config.weight_decay},
-        {"params": exempt, "weight_decay": 0.0},
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for p in params:
+        spared = getattr(p, "no_decay", False) or (config.optimizer != "adam" and p.ndim <= 1)
+        groups.setdefault((float(getattr(p, "lr_scale", 1.0)), not spared), []).append(p)
+    settings = [
+        {"params": members, "weight_decay": config.weight_decay if decayed else 0.0, "lr_scale": scale}
+        for (scale, decayed), members in groups.items()
     ]
-    groups = [group for group in groups if group["params"]]
     if config.optimizer == "adam":
-        return torch.optim.Adam(groups, lr=config.lr, fused=_fused(params))
+        return torch.optim.Adam(settings, lr=config.lr, fused=_fused(params))
     if config.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=config.lr, fused=_fused(params))
-    return torch.optim.SGD(groups, lr=config.lr, momentum=0.9, nesterov=True)
+        return torch.optim.AdamW(settings, lr=config.lr, fused=_fused(params))
+    return torch.optim.SGD(settings, lr=config.lr, momentum=0.9, nesterov=True)
 
 
 def _fused(params: list[nn.Parameter]) -> bool:

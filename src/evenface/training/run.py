@@ -11,7 +11,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -19,12 +19,14 @@ from rich.console import Console
 
 from evenface.data.manifest import Manifest
 from evenface.data.store import FaceStore, open_store
-from evenface.data.views import Augmentation, Augmenter
+from evenface.data.strong import Strong, Weak
+from evenface.data.unlabelled import read_unlabelled
+from evenface.data.views import Augmentation, Augmenter, Share
 from evenface.devices import channels_last_pays, resolve_device, resolve_precision
 from evenface.errors import ConfigError, ModelError
 from evenface.methods import create_method
-from evenface.methods.base import Setting
-from evenface.models.classifier import build_classifier
+from evenface.methods.base import Method, Picture, Setting
+from evenface.models.classifier import Classifier, build_classifier
 from evenface.models.init import load_init
 from evenface.training.checkpoint import load_state
 from evenface.training.config import TrainConfig, load_config
@@ -119,15 +121,16 @@ def assemble(
     torch.manual_seed(config.seed)
     model = build_classifier(config.model, manifest.class_names, config.img_size, dropout=config.dropout)
     init = load_init(model, config.init)
-    method = create_method(
-        config.method, Setting(manifest.class_names, tuple(counts.values()), config.epochs, config.passes), config.method_options
-    )
-    method.prepare(model)
+    labels = stores["train"].manifest.targets().tolist()
+    setting = Setting(manifest.class_names, tuple(counts.values()), config.epochs, config.passes, labels, config.init)
+    method = create_method(config.method, setting, config.method_options)
+    network = cast(Classifier, method.prepare(model))
+    pool = _pool(config, method, manifest, stores["train"], fabric.device, say)
     folder = RunFolder(
         config, manifest, stores["train"].manifest, select_split, {"source": config.init, "sha256": init.sha256, "summary": str(init)}
     )
     if saved is not None:
-        _check_same(saved, folder, manifest)
+        _check_same(saved, folder, manifest, pool)
     elif fabric.is_global_zero:
         environment = {"device": str(device), "precision": precision, "precision_reason": reason, "processes": fabric.world_size}
         folder.create(command, {**environment, "train_counts": counts, "notes": list(manifest.notes)})
@@ -154,7 +157,7 @@ def assemble(
         say("protocol  paper: the best epoch is chosen on test, so its score is optimistic")
 
     channels_last = channels_last_pays(device)
-    trainee = Trainee(model, method)
+    trainee = Trainee(network, method)
     if channels_last:
         trainee = trainee.to(memory_format=torch.channels_last)
     if fabric.world_size > 1 and device.type == "cuda":
@@ -170,7 +173,11 @@ def assemble(
     wrapped, optimizer = fabric.setup(trainee, build_optimizer(trainee, config))
     augmentation = Augmentation(config.hflip, config.erase, config.jitter, config.rotate, config.scale, config.shift, config.noise)
     mean = tuple(float(v) for v in model.mean.flatten())
-    augment = Augmenter(augmentation, mean, grey=stores["train"].channels == 1)
+    pictures: dict[Picture, Callable[[torch.Tensor, Share], torch.Tensor]] = {
+        "run": Augmenter(augmentation, mean, grey=stores["train"].channels == 1),
+        "weak": Weak(),
+        "strong": Strong(mean),
+    }
     listeners: list[Progress] = []
     if stack is not None and fabric.is_global_zero:
         if config.tensorboard:
@@ -187,7 +194,8 @@ def assemble(
         average,
         stores["train"],
         stores[select_split],
-        augment,
+        pool,
+        pictures,
         mean,
         folder,
         Listeners(*listeners),
@@ -227,7 +235,23 @@ def _open(manifest: Manifest, split: str, config: TrainConfig, device: torch.dev
     return store
 
 
-def _check_same(saved: dict[str, Any], folder: RunFolder, manifest: Manifest) -> None:
+def _pool(
+    config: TrainConfig, method: Method, manifest: Manifest, train: FaceStore, device: torch.device, say: Callable[[str], None]
+) -> FaceStore | None:
+    """The unlabelled faces of a method that asks for some."""
+    if not method.pool:
+        if config.unlabelled is not None:
+            raise ConfigError(f"The method '{method.name}' learns from labelled faces only; leave --unlabelled out.")
+        return None
+    if config.unlabelled is None:
+        say("unlabelled  the training faces without their labels; more of them: --unlabelled FOLDER")
+        return train
+    pool = _open(read_unlabelled(config.unlabelled, manifest.class_names), "train", config, device, say)
+    say(f"unlabelled  {len(pool):,} faces of {config.unlabelled}")
+    return pool
+
+
+def _check_same(saved: dict[str, Any], folder: RunFolder, manifest: Manifest, pool: FaceStore | None) -> None:
     if tuple(saved["class_names"]) != manifest.class_names:
         raise ModelError(
             f"The saved state tells {', '.join(saved['class_names'])} apart, the data {', '.join(manifest.class_names)}; "
@@ -235,3 +259,5 @@ def _check_same(saved: dict[str, Any], folder: RunFolder, manifest: Manifest) ->
         )
     if saved["ids"] != folder.fingerprint:
         raise ModelError(f"The training faces are not those that {folder.path} began with; resume with the data set as it was.")
+    if saved.get("pool", 0) != (len(pool) if pool is not None else 0):
+        raise ModelError(f"The unlabelled faces are not those that {folder.path} began with; resume with that folder as it was.")

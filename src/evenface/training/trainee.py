@@ -20,7 +20,15 @@ class Trainee(nn.Module):
         self.method = method
 
     def forward(
-        self, x: Tensor, second: Tensor | None, labels: Tensor, soft: Tensor | None, rows: Tensor, undo: Undo
+        self,
+        x: Tensor,
+        second: Tensor | None,
+        labels: Tensor,
+        soft: Tensor | None,
+        rows: Tensor,
+        undo: Undo,
+        extra: tuple[Tensor, ...] = (),
+        pool: tuple[Tensor, ...] = (),
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        losses = self.method.loss(Batch(x, second, labels, soft, rows, undo), self.model)
+        losses = self.method.loss(Batch(x, second, labels, soft, rows, undo, extra, pool), self.model)
         return losses.total, losses.parts
