@@ -244,7 +244,8 @@ def test_label_noise_is_symmetric_and_only_in_training(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("classes", [7, 8])
-def test_embedded_set(classes: int, monkeypatch: pytest.MonkeyPatch):
+def test_embedded_set(classes: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("EVENFACE_HOME", str(tmp_path))  # faces of one pixel must not stay in a cache that others read
     monkeypatch.setattr(sets, "draw_face", lambda face, size, key: np.zeros((1, 1, 3), np.uint8))
     manifest = read_synthetic(classes=classes)
     assert manifest.class_names == CLASSES[:classes]
@@ -254,6 +255,10 @@ def test_embedded_set(classes: int, monkeypatch: pytest.MonkeyPatch):
     assert set(manifest.counts("validation").values()) == {60}
     assert set(manifest.counts("test").values()) == {100}
     assert len(set(manifest.ids())) == len(manifest)
+    kept = list(tmp_path.rglob("*.parquet"))
+    assert len(kept) == 1
+    monkeypatch.setattr(sets, "draw_face", None)  # the second time nothing is drawn
+    assert read_synthetic(classes=classes).table.equals(manifest.table)
 
 
 def test_contact_sheet_has_a_row_per_class():

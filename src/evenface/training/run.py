@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -218,6 +219,7 @@ def _sayer(console: Console | None) -> Callable[[str], None]:
 def _fabric(device: torch.device, precision: str) -> Fabric:
     """Fabric for this process; under torchrun, one member of a distributed run."""
     world, local = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # what it would say of the precision, the run says itself, and why
     kind: Literal["bf16-mixed", "32-true"] = "bf16-mixed" if precision == "bf16" else "32-true"
     if world > 1:
         fabric = Fabric(accelerator=device.type, devices=local, num_nodes=world // local, strategy="ddp", precision=kind)
