@@ -16,6 +16,8 @@ import statistics
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -46,12 +48,13 @@ def main() -> None:
     print(f"{'px':>4} {'precision':>9} {'(a) bare img/s':>15} {'(b) step img/s':>15} {'(b)/(a)':>8} {'peak memory':>12}")
     for size in args.sizes:
         for precision in args.precisions:
-            bare, ours, memory = measure(args, size, precision, device)
+            with ProcessPoolExecutor(1, get_context("spawn")) as fresh:  # own process: the peak memory is this row's
+                bare, ours, memory = fresh.submit(measure, args, size, precision, device).result()
             print(f"{size:>4} {precision:>9} {bare:>15.1f} {ours:>15.1f} {ours / bare:>8.2f} {memory / 2**20:>8.0f} MiB", flush=True)
 
 
 def measure(args: argparse.Namespace, size: int, precision: str, device: torch.device) -> tuple[float, float, float]:
-    """Images/s of the bare network and of our step, and the peak memory in bytes (of the device, else of the process so far)."""
+    """Images/s of the bare network and of our step, and the peak memory in bytes (of the device, else of this process)."""
     with tempfile.TemporaryDirectory() as folder:
         config = TrainConfig(
             dataset="ferplus" if args.data_dir else "synthetic",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -75,7 +76,8 @@ def test_constraints_are_exact_versions_and_nothing_else() -> None:
 
 def test_every_dependency_has_its_exact_version() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = {normal(re.split(r"[><=\[;]", line)[0]) for line in project["dependencies"] + project["optional-dependencies"]["dev"]}
+    lines = [*project["dependencies"], *itertools.chain.from_iterable(project["optional-dependencies"].values()), "editables"]
+    wanted = {normal(re.split(r"[><=\[;]", line)[0]) for line in lines}
     fixed = {normal(line.partition("==")[0]) for line in (ROOT / "constraints.txt").read_text().splitlines()}
     assert wanted <= fixed
 

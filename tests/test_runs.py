@@ -101,7 +101,7 @@ def test_flip_has_files_of_its_own(run: Path) -> None:
     evaluate(run, device="cpu", tta="flip")
     assert {path.name for path in run.glob("*-test*")} == {"predictions-test-flip.parquet", "metrics-test-flip.json"}
     assert json.loads((run / "metrics-test-flip.json").read_text())["tta"] == "flip"
-    with pytest.raises(ConfigError, match=r"--tta is one of none, flip, not 'mirror'"):
+    with pytest.raises(ConfigError, match=r"--tta is one of none, flip, experts, not 'mirror'"):
         evaluate(run, tta="mirror")
 
 
@@ -117,22 +117,62 @@ def test_another_data_set_does_not_take_the_place_of_the_own(run: Path, tmp_path
             Image.new("RGB", (40, 40), (80 * i, 0, 0)).save(folder / "a.png")
     own = evaluate(run, device="cpu")
     other = evaluate(run, dataset="folder", data_dir=str(tmp_path / "other"), device="cpu")
-    assert other.metrics_file == run / "metrics-folder-test.json"
+    assert other.metrics_file == run / "metrics-other-test.json"
     assert other.metrics["n"] == 3
     assert json.loads(own.metrics_file.read_text())["n"] == 12
 
 
+def test_other_faces_of_the_same_reader_are_told_from_the_own(run: Path, tmp_path: Path) -> None:
+    evaluate(run, device="cpu")
+    whole = faces(CLASSES)
+    whole.save(tmp_path / "moved.parquet")
+    assert evaluate(run, data_dir=str(tmp_path / "moved.parquet"), device="cpu").metrics_file == run / "metrics-test.json"
+    fewer = whole.take(range(1, len(whole)))
+    fewer.replace(fewer.table, name="fewer").save(tmp_path / "fewer.parquet")
+    other = evaluate(run, data_dir=str(tmp_path / "fewer.parquet"), device="cpu")
+    assert other.metrics_file == run / "metrics-fewer-test.json"
+    assert "protocol" not in other.metrics
+    assert json.loads((run / "metrics-test.json").read_text())["dataset"] == "tiny"
+
+
+def test_a_set_of_test_faces_alone_can_be_scored(run: Path, tmp_path: Path) -> None:
+    only = faces(CLASSES).split("test")
+    only.save(tmp_path / "only.parquet")
+    found = evaluate(run / "best", dataset="manifest", data_dir=str(tmp_path / "only.parquet"), output=tmp_path / "scores", device="cpu")
+    assert found.metrics["n"] == 12
+    assert found.metrics["duplicates_of_train"]["n"] == 0
+
+
 def test_a_model_folder_needs_data_and_a_place(run: Path, tmp_path: Path) -> None:
+    model = Path(shutil.copytree(run / "best", tmp_path / "model"))
+    with pytest.raises(ConfigError, match=r"say with -o/--output where the scores go"):
+        evaluate(model)
     with pytest.raises(ConfigError, match=r"is a model without its data; say what to score it on with --dataset"):
-        evaluate(run / "best")
-    data = str(run.parent / "tiny.parquet")
-    faces(CLASSES).save(data)
-    found = evaluate(run / "best", dataset="manifest", data_dir=data, output=tmp_path / "scores", device="cpu")
+        evaluate(model, output=tmp_path / "scores")
+    faces(CLASSES).save(tmp_path / "tiny.parquet")
+    data = str(tmp_path / "tiny.parquet")
+    found = evaluate(model, dataset="manifest", data_dir=data, output=tmp_path / "scores", device="cpu")
     assert found.metrics["confusion"] == evaluate(run, device="cpu").metrics["confusion"]
     assert {path.name for path in (tmp_path / "scores").iterdir()} == {"metrics-test.json", "predictions-test.parquet"}
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"is a file; -o/--output names the folder"):
         evaluate(run, output=tmp_path / "file", device="cpu")
+
+
+def test_the_best_folder_of_a_run_stands_for_the_run(run: Path) -> None:
+    found = evaluate(str(run / "best"), device="cpu")
+    assert found.metrics_file == run / "metrics-test.json"
+    assert not list((run / "best").glob("metrics*"))
+
+
+def test_the_split_that_chose_the_epoch_is_optimistic_for_model_folders_too(run: Path, tmp_path: Path) -> None:
+    model = Path(shutil.copytree(run / "best", tmp_path / "model"))
+    faces(CLASSES).save(tmp_path / "tiny.parquet")
+    for split, optimistic in (("validation", True), ("test", False)):
+        found = evaluate(
+            model, split=split, dataset="manifest", data_dir=str(tmp_path / "tiny.parquet"), output=tmp_path / "s", device="cpu"
+        )
+        assert found.metrics["optimistic"] is optimistic
 
 
 def test_other_classes_are_refused(run: Path, tmp_path: Path) -> None:
@@ -162,5 +202,10 @@ def test_compare_takes_evaluated_runs(run: Path) -> None:
     (other / "best" / "config.json").write_text(json.dumps(about | {"method": {"name": "rbcf"}}))
     _, counts = compare([run, other], resamples=50)
     assert counts == dict.fromkeys(CLASSES, 8)
+    assert not any("Optimistic" in note for note in compare([run, other], resamples=50)[0].notes)
+    for folder in (run, other):
+        evaluate(folder, split="validation", device="cpu")
+    notes = compare([run, other], split="validation", resamples=50)[0].notes
+    assert [str(run) in note and str(other) in note for note in notes if "Optimistic" in note] == [True]
     with pytest.raises(ConfigError, match=r"is a model folder; compare takes run folders"):
         compare([run, run / "best"])

@@ -112,7 +112,7 @@ class ModelConfig:
         return cls(**fields, details={name: value for name, value in values.items() if name not in known})
 
 
-def save_model(folder: Path, classifier: Classifier, config: Mapping[str, Any], card: str) -> ModelConfig:
+def save_model(folder: str | os.PathLike[str], classifier: Classifier, config: Mapping[str, Any], card: str) -> ModelConfig:
     """Writes the model folder, replacing one of that name; a half-written model never stands under the name.
 
     Args:
@@ -125,7 +125,7 @@ def save_model(folder: Path, classifier: Classifier, config: Mapping[str, Any], 
         ModelError: a config value of the wrong kind, or a folder of that name that is no model.
         StorageError: it cannot be written, such as on a full disk; the former model is untouched.
     """
-    backbone = classifier.backbone
+    folder, backbone = Path(folder), classifier.backbone
     own: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         "architecture": backbone.name,
@@ -154,13 +154,14 @@ def save_model(folder: Path, classifier: Classifier, config: Mapping[str, Any], 
     return checked
 
 
-def read_config(folder: Path) -> ModelConfig:
+def read_config(folder: str | os.PathLike[str]) -> ModelConfig:
     """What `config.json` of a model folder says.
 
     Raises:
         ModelError: no model folder there, or one whose config is broken; names what was looked for.
     """
-    name, folder = folder, standing(folder)
+    name = Path(folder)
+    folder = standing(name)
     for part in (CONFIG, WEIGHTS):
         if not (folder / part).is_file():
             what = "is not there" if not folder.exists() else f"lacks {part}"
@@ -174,13 +175,14 @@ def read_config(folder: Path) -> ModelConfig:
     return ModelConfig.from_dict(values)
 
 
-def load_model(folder: Path) -> tuple[Classifier, ModelConfig]:
+def load_model(folder: str | os.PathLike[str]) -> tuple[Classifier, ModelConfig]:
     """The classifier, on the CPU in evaluation mode, and its config. PyTorch's random state is left as it was.
 
     Raises:
         ModelError: no model folder there, or one that is broken; names what was looked for, and the weights that do not fit.
     """
-    name, folder = folder, standing(folder)
+    name = Path(folder)
+    folder = standing(name)
     config = read_config(name)
     tensors = read_weights(folder / WEIGHTS)
     try:

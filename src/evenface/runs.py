@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import json
 import os
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -21,17 +22,20 @@ from evenface.data.manifest import Manifest
 from evenface.data.store import open_store
 from evenface.devices import resolve_device, resolve_precision
 from evenface.errors import ConfigError, ModelError
+from evenface.evaluation.aggregate import DECIMALS, expert_weights, weighted
 from evenface.evaluation.compare import Comparison, RunPredictions, compare_runs, method_labels
-from evenface.evaluation.evaluate import predict
+from evenface.evaluation.evaluate import predict, predict_experts
 from evenface.evaluation.metrics import AGGREGATES
 from evenface.evaluation.records import Predictions, read_predictions, summarise, write_metrics, write_predictions
 from evenface.labels import require_same
 from evenface.model_folder import CONFIG, ModelConfig, load_model, read_config, standing
+from evenface.models.experts import Experts
 from evenface.training.config import TrainConfig, load_config
-from evenface.training.data import load_manifest, selection_split
+from evenface.training.data import load_manifest
+from evenface.training.folder import train_fingerprint
 
 
-TTA = ("none", "flip")
+TTA = ("none", "flip", "experts")
 _NO_METHOD = ("seed", "output", "device", "workers", "store", "save_minutes", "tensorboard", "data_dir", "precision")
 
 
@@ -63,62 +67,68 @@ def evaluate(
     """Scores a run (its best epoch) or a model folder on one split.
 
     Args:
-        dataset, data_dir: by default the run's own; a model folder needs them.
-        tta: "flip" averages the probabilities of each face and its mirror; its files are named `...-<split>-flip...`.
-        output: where the two files go; by default the run folder (or the model folder's). A run's scores on another data set than its own
-            are named `...-<dataset>-<split>...`, so that they do not take the place of those on its own.
+        dataset, data_dir: by default the run's own (also for its `best` folder); any other model folder needs them.
+        tta: "flip" averages the probabilities of each face and its mirror; "experts" weights the experts of a network by how much they
+            agree on face and mirror. The files are named `...-<split>-flip...` and `...-<split>-experts...`.
+        output: where the two files go; by default the run folder. A model folder that belongs to no run needs it. A run's scores on other
+            data than its own are named `...-<data set>-<split>...`, so that they do not take the place of those on its own. Its own are
+            those whose training faces are the run's, wherever they lie.
 
     Raises:
-        ConfigError: neither a run nor a model folder, no data set to score on, or an output that is a file.
+        ConfigError: neither a run nor a model folder, no data set to score on, an output that is a file, or `experts` on a network without.
         LabelError: the data set has other classes than the model.
         DataError, ModelError: what is missing or broken.
     """
     if tta not in TTA:
         raise ConfigError(f"--tta is one of {', '.join(TTA)}, not '{tta}'.")
-    folder = Path(target)
-    config, model_path = _find(folder)
-    where = Path(output) if output is not None else folder
+    config, run, model_path = _find(Path(target))
+    if output is None and config is None:
+        raise ConfigError(f"{run} is a model folder; say with -o/--output where the scores go, since they name every face.")
+    where = Path(output) if output is not None else run
     if where.is_file():
         raise ConfigError(f"{where} is a file; -o/--output names the folder for the two files.")
     chosen = resolve_device(device)
     kind, _ = resolve_precision(precision, chosen)
     model, about = load_model(model_path)
-    own_data = config is not None and dataset in (None, config.dataset)
-    if own_data:
-        assert config is not None
-        settings = config if data_dir is None else dataclasses.replace(config, data_dir=data_dir)
-    else:
-        if dataset is None:
-            raise ConfigError(f"{folder} is a model without its data; say what to score it on with --dataset and --data-dir.")
-        classes: Any = 8 if len(about.class_names) == 8 else 7
-        settings = TrainConfig(
-            dataset=dataset, data_dir=data_dir, classes=classes, protocol="paper" if split != "validation" else "validation"
+    if tta == "experts" and not isinstance(model, Experts):
+        raise ConfigError(
+            "--tta experts weights the experts of a network that has several (--method ride or sade); "
+            f"that of {run} is of the kind '{model.kind}'."
         )
-    manifest = load_manifest(settings)
+    manifest, settings, own_data = _data(config, run, dataset, data_dir, about, split)
     require_same(about.class_names, manifest.class_names, f"the data set '{manifest.name}'")
     part = manifest.split(split)
     store = open_store(part, about.img_size, device=chosen, mode=settings.store, workers=workers)
-    probabilities = predict(
-        model.to(chosen), store, batch_size=batch_size, device=chosen, precision=kind, flip=tta == "flip", progress=progress
-    )
+    how: dict[str, Any] = {"batch_size": batch_size, "device": chosen, "precision": kind, "progress": progress}
+    weights: dict[str, Any] = {}
+    if tta == "experts":
+        face, mirror = predict_experts(cast(Experts, model.to(chosen)), store, **how)
+        found = expert_weights(face, mirror)
+        weights = {"expert_weights": [round(float(w), DECIMALS) for w in found]}
+        probabilities: np.ndarray = weighted(face, found)
+    else:
+        probabilities = predict(model.to(chosen), store, flip=tta == "flip", **how)
     predictions = _predictions(store.manifest, manifest, split, about, probabilities, workers)
     provenance = {
         "command": shlex.join(command),
-        "run": folder.resolve().name,
+        "run": run.resolve().name,
         "seeds": [] if config is None else [config.seed],
         "model": about.architecture,
         "method": about.method,
         "init": about.init,
         "init_sha256": (about.init or {}).get("sha256"),
         "tta": tta,
+        **weights,
         "unreadable": list(store.unreadable),
         "selection": about.details.get("selection"),
         "epoch": about.details.get("epoch"),
     }
-    if config is not None and own_data:
-        provenance |= {"protocol": config.protocol, "optimistic": split == selection_split(config)}
+    if own_data and config is not None:
+        provenance |= {"protocol": config.protocol}
         if config.protocol == "paper":
-            provenance["paper"] = _as_papers_report(folder / "log.csv")
+            provenance["paper"] = _as_papers_report(run / "log.csv")
+    same_data = own_data or (config is None and manifest.name == about.dataset)
+    provenance["optimistic"] = same_data and _chosen_on(about, split)
     metrics = summarise(
         predictions.true,
         predictions.predicted,
@@ -130,7 +140,7 @@ def evaluate(
     )
     stem = split if tta == "none" else f"{split}-{tta}"
     if config is not None and not own_data:
-        stem = f"{dataset}-{stem}"
+        stem = f"{manifest.name}-{stem}"
     metrics_file, predictions_file = where / f"metrics-{stem}.json", where / f"predictions-{stem}.parquet"
     write_predictions(predictions_file, predictions)
     write_metrics(metrics_file, metrics)
@@ -156,37 +166,77 @@ def compare(
     if tta not in TTA:
         raise ConfigError(f"--tta is one of {', '.join(TTA)}, not '{tta}'.")
     stem = split if tta == "none" else f"{split}-{tta}"
-    options, found, counts = [], [], None
+    options, found, counts, optimistic = [], [], None, []
     for entry in runs:
-        folder = Path(entry)
-        config, model_path = _find(folder)
-        if config is None:
-            raise ConfigError(f"{folder} is a model folder; compare takes run folders, which know their seed and settings.")
+        config, folder, model_path = _find(Path(entry))
+        if config is None or folder != Path(entry):
+            raise ConfigError(f"{entry} is a model folder; compare takes run folders, which know their seed and settings.")
         file = folder / f"predictions-{stem}.parquet"
         if not file.exists():
             flag = "" if tta == "none" else f" --tta {tta}"
             raise ConfigError(f"{folder} has not been scored on {split} yet; run: evenface evaluate {folder} --split {split}{flag}")
         about = read_config(model_path)
         counts = counts or about.train_counts
+        if _chosen_on(about, split):
+            optimistic.append(str(folder))
         settings = {k: v for k, v in dataclasses.asdict(config).items() if k not in ("method", "method_options")}
         method = dict(about.method or {"name": config.method})
         options.append({**settings, "method": method.pop("name"), **method})
         found.append((folder, config.seed, read_predictions(file)))
     labels = method_labels(options, ignore=_NO_METHOD)
     table = [RunPredictions.of(str(folder), label, seed, p) for (folder, seed, p), label in zip(found, labels, strict=True)]
-    return compare_runs(table, without_duplicates=without_duplicates, resamples=resamples), counts
+    comparison = compare_runs(table, without_duplicates=without_duplicates, resamples=resamples)
+    if optimistic:
+        note = f"Optimistic: {', '.join(optimistic)} chose the epoch on these very images; not an estimate for new faces."
+        comparison = dataclasses.replace(comparison, notes=(*comparison.notes, note))
+    return comparison, counts
 
 
-def _find(folder: Path) -> tuple[TrainConfig | None, Path]:
-    """The config and model folder of a run, or (None, folder) of a model folder."""
+def _find(folder: Path) -> tuple[TrainConfig | None, Path, Path]:
+    """Config, folder and model folder of a run, which may be named by its `best` too; or (None, folder, folder) of any other model."""
     if (folder / "config.yaml").is_file():
         if not standing(folder / "best").is_dir():
             raise ModelError(f"The run {folder} has no best model yet; let it finish an epoch: evenface train --resume {folder}")
-        return load_config(folder / "config.yaml"), folder / "best"
+        return load_config(folder / "config.yaml"), folder, folder / "best"
     if (folder / CONFIG).is_file():
-        return None, folder
+        run = folder.parent / "config.yaml"
+        if folder.name == "best" and run.is_file():
+            return load_config(run), folder.parent, folder
+        return None, folder, folder
     what = "does not exist" if not folder.exists() else "is neither a run (config.yaml) nor a model folder (config.json)"
     raise ConfigError(f"{folder} {what}; give the folder of a run, such as runs/x.")
+
+
+def _data(
+    config: TrainConfig | None, run: Path, dataset: str | None, data_dir: str | None, about: ModelConfig, split: str
+) -> tuple[Manifest, TrainConfig, bool]:
+    """The faces to score on, the settings that they were read with, and whether they are the run's own."""
+    if config is not None and dataset in (None, config.dataset):
+        settings = config if data_dir is None else dataclasses.replace(config, data_dir=str(Path(data_dir).resolve()))
+        manifest = load_manifest(settings)
+        if data_dir is None or _train_ids(run) == train_fingerprint(manifest):
+            return manifest, settings, True
+    name = dataset or (config.dataset if config is not None else None)
+    if name is None:
+        raise ConfigError(f"{run} is a model without its data; say what to score it on with --dataset and --data-dir.")
+    classes: Any = 8 if len(about.class_names) == 8 else 7
+    protocol: Any = "validation" if split == "validation" else "paper"  # nothing is set aside but where it is asked for
+    settings = TrainConfig(dataset=name, data_dir=data_dir, classes=classes, protocol=protocol)
+    return load_manifest(settings), settings, False
+
+
+def _train_ids(run: Path) -> str:
+    """The fingerprint of a run's training faces; empty where the run does not say."""
+    try:
+        return str(json.loads((run / "environment.json").read_text()).get("data_ids", ""))
+    except (OSError, ValueError, AttributeError):
+        return ""
+
+
+def _chosen_on(about: ModelConfig, split: str) -> bool:
+    """Whether the model's epoch was chosen on that split."""
+    selection = about.details.get("selection")
+    return isinstance(selection, dict) and selection.get("split") == split
 
 
 def _predictions(part: Manifest, whole: Manifest, split: str, about: ModelConfig, probabilities: np.ndarray, workers: int) -> Predictions:

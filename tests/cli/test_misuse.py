@@ -98,7 +98,9 @@ def test_scoring_on_other_classes(cli: Any, own: Path, trained: Path) -> None:
 def test_scoring_what_is_not_there(cli: Any, own: Path, trained: Path) -> None:
     cli("evaluate", "nowhere").refused(2, "nowhere does not exist")
     cli("evaluate", own).refused(2, "neither a run")
-    cli("evaluate", trained / "best").refused(2, "--dataset and --data-dir")
+    shutil.copytree(trained / "best", "model")
+    cli("evaluate", "model").refused(2, "-o/--output")
+    cli("evaluate", "model", "-o", "scores").refused(2, "--dataset and --data-dir")
     cli("evaluate", trained, "-b", 0).refused(2, "--batch-size")
     shutil.rmtree(own / "test")
     cli("evaluate", trained, "--data-dir", own, "--device", "cpu").refused(1, "no test split")
@@ -111,6 +113,7 @@ def test_scoring_what_is_not_there(cli: Any, own: Path, trained: Path) -> None:
 
 def test_comparing_what_cannot_be_compared(cli: Any, trained: Path) -> None:
     shutil.copytree(trained, "run")
+    Path("run/predictions-test.parquet").unlink(missing_ok=True)
     cli("compare", "run").refused(2, "evenface evaluate run --split test")
     cli("compare", "nowhere", "run").refused(2, "nowhere does not exist")
     cli("compare", "run", "--resamples", 5).refused(2, "--resamples")
@@ -129,3 +132,4 @@ def test_scores_and_comparisons_are_printed(cli: Any, trained: Path) -> None:
         answer = cli("compare", "a", "b", "--resamples", 200, "--format", kind)
         assert answer.code == 0, answer.err
         assert "McNemar" in answer.out or kind == "json"
+        assert answer.out.count("give at least 3 seeds") == 1

@@ -13,6 +13,7 @@ from torch import nn
 from evenface.methods import METHODS, Batch, Setting, create_method
 from evenface.methods._terms import Sum
 from evenface.methods.base import Method
+from evenface.models.init import load_init
 
 from .conftest import complete
 
@@ -29,6 +30,18 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("cb", {"form": "focal", "cls_views": "both"}),
     ("focal", {}),
     ("focal", {"weights": "inverse", "cls_views": "both"}),
+    ("label_smoothing", {}),
+    ("label_smoothing", {"form": "soft", "decay": 0.9}),
+    ("label_smoothing", {"form": "soft", "evaluate": "student", "threshold": 0.05}),
+    ("label_smoothing", {"form": "teacher", "epsilon": 0.3, "decay": 0.9}),
+    ("logit_adjust", {}),
+    ("logit_adjust", {"when": "test", "cls_views": "both"}),
+    ("balanced_softmax", {}),
+    ("balanced_softmax", {"exponent": 0.25, "cls_views": "both"}),
+    ("ldam_drw", {}),
+    ("ldam_drw", {"start": 0.0, "weights": "inverse"}),
+    ("eql", {}),
+    ("eql", {"form": "focal", "gamma_b": 1.0, "cls_views": "both"}),
     ("eac", {}),
     ("mek", {}),
     ("mek", {"weights": "effective", "normalize": "sum_to_C"}),
@@ -39,10 +52,47 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("rbcf", {}),
     ("rbcf", {"rbc_distance": "abs", "weights": "none"}),
     ("rbcf", {"detach_maps": False, "weights": "inverse", "normalize": "mean_sample_1"}),
+    ("pt", {}),
+    ("pt", {"pairs": 2, "deployed": "student"}),
+    ("ada_cm", {}),
+    ("ada_cm", {"margin_from": "average"}),
+    ("dnfer", {}),
+    ("face2exp", {"deployed": "teacher"}),
+    ("face2exp", {"threshold": 0.5, "mu": 2.0, "deployed": "teacher"}),
+    ("face2exp", {"finetune": 0.9}),
+    ("ran", {}),
+    ("scan_cci", {"patches": 2}),
+    ("scan_cci", {"masks": "cell", "resample": "none"}),
+    ("ride", {}),
+    ("ride", {"base": "ce", "experts": 2, "start": 0.0, "divergence": "mean_expert"}),
+    ("ride", {"diversity": 0.0, "start": 0.0}),
+    ("sade", {}),
+    ("sade", {"head": "linear", "tau": 1.0}),
+    ("dmue", {}),
+    ("dmue", {"ramp": 0.0, "gram": "logits"}),
+    ("scn", {}),
+    ("scn", {"relabel": "all", "relabel_from": 0.0}),
+    ("bbn", {}),
+    ("bbn", {"rebalancing": "fresh", "decay_rebalancing": True}),
+    ("rul", {}),
+    ("rul", {"pairs": "different"}),
+    ("resample", {}),
+    ("resample", {"sampling": "progressive", "cls_views": "both", "label_smoothing": 0.1}),
+    ("mixup", {}),
+    ("mixup", {"alpha": 1.0, "lam_per": "batch"}),
+    ("cutmix", {}),
+    ("remix", {}),
+    ("mixaugment", {}),
+    ("crt", {}),
+    ("tau_norm", {}),
+    ("tau_norm", {"keep_bias": True}),
 ]
 
-REAL = {"none yet"}
+REAL = {"crt", "tau_norm", "ldam_drw", "ran", "scan_cci", "ride", "sade", "dmue", "scn", "bbn", "rul"}
 """The methods whose `prepare` needs a real classifier, since it makes another kind of network."""
+
+CONTINUES = {"crt", "tau_norm"}
+"""The methods that go on from a finished run."""
 
 IDS = ["-".join([name, *map(str, options.values())]) for name, options in VARIANTS]
 each_variant = pytest.mark.parametrize(("name", "options"), VARIANTS, ids=IDS)
@@ -50,7 +100,11 @@ each_variant = pytest.mark.parametrize(("name", "options"), VARIANTS, ids=IDS)
 
 @pytest.fixture
 def start(
-    setting: Setting, tiny: Callable[[], nn.Module], classifier: Callable[[], nn.Module], faces: Callable[..., Batch]
+    setting: Setting,
+    tiny: Callable[[], nn.Module],
+    classifier: Callable[[], nn.Module],
+    faces: Callable[..., Batch],
+    request: pytest.FixtureRequest,
 ) -> Callable[..., tuple[Method, nn.Module, Callable[..., Batch]]]:
     """A method with its prepared network, and a maker of the batches that it asks for."""
 
@@ -59,8 +113,13 @@ def start(
         size = 32 if name in REAL else 16
         labels = faces(n).labels
         own = dataclasses.replace(setting, counts=labels.bincount(minlength=4).tolist(), passes=passes, labels=labels.tolist())
+        if name in CONTINUES:
+            own = dataclasses.replace(own, init=str(request.getfixturevalue("finished")))
         method = create_method(name, own, options).double()
-        model = method.prepare(classifier() if name in REAL else tiny())
+        network = classifier() if name in REAL else tiny()
+        if name in CONTINUES:
+            load_init(network, own.init)
+        model = method.prepare(network)
         method.start_epoch(0)
 
         def batch(n: int = n, seed: int = 0, votes: bool = False) -> Batch:

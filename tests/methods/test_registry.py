@@ -53,7 +53,7 @@ def test_all_is_what_the_package_gives_away() -> None:
 def test_name_is_file_is_class() -> None:
     for name, cls in METHODS.items():
         assert cls.__module__ == f"evenface.methods.{name}"
-        assert cls.__name__ == name.capitalize()
+        assert cls.__name__.lower() == name.replace("_", "")
         assert get_method(name) is cls
 
 
@@ -62,7 +62,7 @@ def test_name_is_file_is_class() -> None:
     [
         ("rbfc", "did you mean 'rb"),
         ("focl", "did you mean 'focal'"),
-        ("transformer", "known are: cb, ce"),
+        ("zzz", r"known are: .*\bcb, ce, "),
         ("", "known are"),
         ("no/such/file.py:Mine", "no file 'no/such/file.py'"),
         ("mine.py", "add the class"),

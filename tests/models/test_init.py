@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from evenface.errors import ConfigError, MissingExtra, ModelError
+from evenface.model_folder import save_model
 from evenface.models import backbones, init
 from evenface.models.classifier import Classifier, build_classifier
 from evenface.models.dlib_face import DlibFaceResNet
@@ -115,6 +116,44 @@ def test_unknown_starts_are_refused(tmp_path: Path) -> None:
         load_init(build(), "pretraned")
     with pytest.raises(ModelError, match="no weight file"):
         load_init(build(), str(tmp_path / "absent.pth"))
+
+
+def test_a_run_and_its_best_model_are_the_same_start(tmp_path: Path, given: dict[str, Tensor]) -> None:
+    trained = build()
+    trained.backbone.net.load_state_dict(given)
+    trained.backbone.mean, trained.backbone.std = (0.1, 0.2, 0.3), (0.5, 0.25, 0.75)
+    save_model(tmp_path / "run" / "best", trained, {}, card="")
+    (tmp_path / "run" / "config.yaml").touch()
+    for init_ in (tmp_path / "run", tmp_path / "run" / "best"):
+        classifier = build()
+        head = classifier.head.weight.detach().clone()
+        report = load_init(classifier, str(init_))
+        assert same(classifier, given)
+        assert torch.equal(classifier.head.weight, head)
+        assert report.source == str(tmp_path / "run" / "best" / "model.safetensors")
+        assert report.head == ("head.bias", "head.weight")
+        assert (classifier.backbone.mean, classifier.backbone.std) == ((0.1, 0.2, 0.3), (0.5, 0.25, 0.75))
+        assert classifier.std.flatten().tolist() == [0.5, 0.25, 0.75]
+    (tmp_path / "run" / "best").rename(tmp_path / "run" / ".best.old")  # a save was killed between its two renames
+    assert load_init(build(), str(tmp_path / "run")).matched == TOTAL
+
+
+def test_a_folder_that_is_no_start_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no weight file"):
+        load_init(build(), str(tmp_path))
+    (tmp_path / "config.yaml").touch()
+    with pytest.raises(ModelError, match=r"has no best model yet; let it finish an epoch: evenface train --resume"):
+        load_init(build(), str(tmp_path))
+
+
+def test_a_folder_of_another_maker_keeps_our_normalisation(tmp_path: Path, given: dict[str, Tensor]) -> None:
+    save_file(given, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text('{"architecture": "test_resnet", "pretrained_cfg": {"mean": [0, 0, 0]}}')
+    classifier = build()
+    before = classifier.backbone.mean
+    load_init(classifier, str(tmp_path))
+    assert same(classifier, given)
+    assert classifier.backbone.mean == before
 
 
 def dlib_file(folder: Path) -> tuple[Path, dict[str, Tensor]]:

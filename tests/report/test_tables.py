@@ -68,11 +68,20 @@ def test_per_class_table_holds_the_numbers() -> None:
     assert "optimistic" not in text.lower()
 
 
-def test_optimistic_protocol_is_tagged() -> None:
-    m = metrics(protocol="paper")
+def test_what_was_chosen_on_these_images_is_tagged() -> None:
+    m = metrics(optimistic=True, protocol="paper")
     assert "(optimistic)" in per_class_table(m).text()
     assert "rbcf (optimistic)" in runs_table({"rbcf": m}).head
-    assert any("chosen on the test images" in note for note in runs_table({"rbcf": m}).notes)
+    assert any("chosen on these test images" in note for note in runs_table({"rbcf": m}).notes)
+    assert "optimistic" not in per_class_table(metrics(optimistic=False, protocol="paper")).text()
+
+
+def test_the_papers_way_of_reporting_is_told() -> None:
+    paper = {
+        key: {"epochs": [1], "overall": 0.5, "mean_recall": value} for key, value in (("last", 0.25), ("best", 0.5), ("last_5", 0.375))
+    }
+    text = " ".join(per_class_table(metrics(optimistic=True, paper=paper)).text().split())
+    assert "last epoch 50.0 / 25.0, best epoch 50.0 / 50.0, mean of the last five 50.0 / 37.5" in text
 
 
 def test_duplicates_are_told() -> None:

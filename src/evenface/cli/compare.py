@@ -16,7 +16,7 @@ from pathlib import Path
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="run folders that were evaluated on the split")
     parser.add_argument("--split", default="test", choices=["train", "validation", "test"], help="default: test")
-    parser.add_argument("--tta", default="none", choices=["none", "flip"], help="the evaluation with mirror averaging")
+    parser.add_argument("--tta", default="none", choices=["none", "flip", "experts"], help="the evaluation that was run so")
     parser.add_argument("--without-duplicates", action="store_true", help="leave out images that stand in train pixel for pixel")
     parser.add_argument("--resamples", type=int, default=10_000, metavar="N", help="of the bootstrap (default: 10000)")
     parser.add_argument("--format", choices=["text", "markdown", "json"], default="text", help="default: text")
@@ -48,6 +48,4 @@ def run(args: argparse.Namespace) -> int:
             print(table.markdown())
         else:
             console.print(table)
-    for note in comparison.notes if args.format == "text" else ():
-        console.print(note, highlight=False, soft_wrap=True)
     return 0

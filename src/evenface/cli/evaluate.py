@@ -18,11 +18,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="test", choices=["train", "validation", "test"], help="default: test")
     parser.add_argument("--dataset", help="score on this data set (default: the run's)")
     parser.add_argument("--data-dir", help="where it lies (default: the run's)")
-    parser.add_argument("--tta", default="none", choices=["none", "flip"], help="flip: average each face with its mirror")
-    parser.add_argument("-o", "--output", type=Path, help="folder for the two files (default: the run folder)")
+    parser.add_argument(
+        "--tta",
+        default="none",
+        choices=["none", "flip", "experts"],
+        help="flip: average each face with its mirror; experts: weight the experts of ride or sade by their agreement on both",
+    )
+    parser.add_argument("-o", "--output", type=Path, help="folder for the two files (default: the run folder; a model folder needs it)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")
     parser.add_argument("--precision", default="fp32", choices=["auto", "fp32", "bf16"], help="default: fp32")
-    parser.add_argument("-b", "--batch-size", type=int, default=256, metavar="N", help="default: 256; changes no number")
+    parser.add_argument("-b", "--batch-size", type=int, default=256, metavar="N", help="default: 256; changes no number beyond rounding")
     parser.add_argument("-j", "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="threads that decode images")
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
+import importlib.resources
 import inspect
 import json
 import textwrap
@@ -53,7 +55,16 @@ def _about(name: str) -> dict[str, Any]:
     made = create_method(name, Setting(BASIC, (100,) * len(BASIC), epochs=1), {})
     idea = (inspect.getdoc(cls) or "").partition("\n")[0]
     known = {key: getattr(cls, key, None) for key in ("title", "paper", "year")}
-    return {"name": name, **known, "idea": idea, "views": made.views}
+    return {"name": name, **known, "idea": idea, "views": made.views, "cost": costs()["methods"].get(name)}
+
+
+@functools.cache
+def costs() -> dict[str, Any]:
+    """What `benchmarks/methods.py` measured: per method the time and memory of a step and the steps of an epoch, all relative to `ce`;
+    None for a method that does not train."""
+    file = importlib.resources.files("evenface.methods") / "costs.json"
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return found
 
 
 def _options(name: str) -> list[dict[str, Any]]:
@@ -91,7 +102,8 @@ def _json(found: Any) -> str:
 def _list_text(found: list[dict[str, Any]]) -> str:
     width = max(len(about["name"]) for about in found)
     blocks = [_head(about, width) for about in found]
-    return "\n".join([*blocks, "evenface methods NAME shows the options of one."])
+    end = ["evenface methods NAME shows the options of one.", "", textwrap.fill(_measured(), WIDTH)]
+    return "\n".join([*blocks, *end])
 
 
 def _one_text(about: dict[str, Any]) -> str:
@@ -109,8 +121,24 @@ def _head(about: dict[str, Any], width: int) -> str:
     views = f"{about['views']} view{'s' if about['views'] > 1 else ''}"
     indent = width + 17
     lines = [f"{about['name']:<{width}}  {about['year'] or '':<4}  {views:<7}  {about['title'] or ''}".rstrip()]
-    lines += [_wrapped(text, indent) for text in (about["idea"], about["paper"]) if text]
+    lines += [_wrapped(text, indent) for text in (about["idea"], about["paper"], _cost(about)) if text]
     return "\n".join([*lines, ""])
+
+
+def _cost(about: dict[str, Any]) -> str:
+    """What a step costs; nothing for a method that was not measured, such as one's own."""
+    cost = about["cost"]
+    if cost is None:
+        return "No training: a step after a finished run." if about["name"] in costs()["methods"] else ""
+    text = f"A step takes {cost['time']:g} x the time of ce and {cost['memory']:g} x the memory"
+    return f"{text}; an epoch has {cost['steps']:g} x the steps." if cost["steps"] != 1 else f"{text}."
+
+
+def _measured() -> str:
+    """Where the costs come from."""
+    c = costs()
+    size = f"{c['model']}, {c['img_size']} px, {c['batch_size']} faces a step, {c['precision']}"
+    return f"Costs: {c['command']} ({size}; {c['machine']['device']}, {c['machine']['threads']} threads)."
 
 
 def _wrapped(text: str, indent: int) -> str:
@@ -127,8 +155,12 @@ def _plain(value: Any) -> str:
 
 
 def _list_markdown(found: list[dict[str, Any]]) -> str:
-    rows = [[f"`{a['name']}`", a["title"], a["year"], a["views"], a["idea"], a["paper"]] for a in found]
-    return _table(["method", "title", "year", "views", "idea", "paper"], rows)
+    rows = []
+    for a in found:
+        cost = [a["cost"][key] if a["cost"] else None for key in ("time", "memory")]
+        rows.append([f"`{a['name']}`", a["title"], a["year"], a["views"], *cost, a["idea"], a["paper"]])
+    head = ["method", "title", "year", "views", "time", "memory", "idea", "paper"]
+    return f"{_table(head, rows)}\n\nTime and memory of a step, relative to `ce`. {_measured()}"
 
 
 def _one_markdown(about: dict[str, Any]) -> str:

@@ -224,7 +224,7 @@ def align(
         if wrong.size:
             raise DataError(
                 f"The runs {first.name} and {run.name} disagree on the true label of {wrong.size} images (such as {run.ids[wrong[0]]}); "
-                "evaluate both with the same --labels rule."
+                "train and evaluate both on the same labels."
             )
         predicted[rows, column] = names[run.predicted]
         duplicates[rows] |= run.duplicates

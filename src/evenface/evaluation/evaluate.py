@@ -11,9 +11,10 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from evenface.data.store import FaceStore, to_float
+from evenface.models.experts import Experts
 
 
 def predict(
@@ -34,9 +35,48 @@ def predict(
         flip: average the probabilities of a face and its mirror.
         rank, world: this process's share; the parts are gathered, every process returns the whole.
     """
+
+    def answer(x: Tensor) -> Tensor:
+        p: Tensor = model(x).logits.float().softmax(dim=1)
+        return (p + model(x.flip(-1)).logits.float().softmax(dim=1)) / 2 if flip else p
+
+    parts = _answers(model, answer, store, np.arange(rank, len(store), world), batch_size, device, precision, progress)
+    local = torch.cat(parts).cpu().numpy() if parts else np.zeros((0, 0), np.float32)
+    return local if world == 1 else _gather(local, len(store), world)
+
+
+def predict_experts(
+    model: Experts,
+    store: FaceStore,
+    *,
+    batch_size: int = 256,
+    device: torch.device | str = "cpu",
+    precision: str = "fp32",
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logits of each expert (K, n, L), float32, for every face of a store and for its mirror."""
+
+    def answer(x: Tensor) -> Tensor:
+        return torch.stack([model.experts(view).logits.float() for view in (x, x.flip(-1))], dim=2)  # (K, B, 2, L)
+
+    parts = _answers(model, answer, store, np.arange(len(store)), batch_size, device, precision, progress)
+    both = torch.cat(parts, dim=1).cpu().numpy() if parts else np.zeros((len(model.heads), 0, 2, len(model.class_names)), np.float32)
+    return both[:, :, 0], both[:, :, 1]
+
+
+def _answers(
+    model: nn.Module,
+    answer: Callable[[Tensor], Tensor],
+    store: FaceStore,
+    rows: np.ndarray,
+    batch_size: int,
+    device: torch.device | str,
+    precision: str,
+    progress: Callable[[int, int], None] | None,
+) -> list[Tensor]:
+    """What `answer` gives for the faces of these rows, batch by batch, with the model in evaluation mode."""
     device = torch.device(device)
-    mine = np.arange(rank, len(store), world)
-    groups = [mine[i : i + batch_size] for i in range(0, len(mine), batch_size)]
+    groups = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
     was_training = model.training
     model.eval()
     parts = []
@@ -45,16 +85,11 @@ def predict(
             x = to_float(faces.to(device))
             if device.type != "mps":
                 x = x.contiguous(memory_format=torch.channels_last)
-            p = model(x).logits.float().softmax(dim=1)
-            if flip:
-                p = (p + model(x.flip(-1)).logits.float().softmax(dim=1)) / 2
-            parts.append(p)
+            parts.append(answer(x))
             if progress is not None:
-                progress(min((i + 1) * batch_size, len(mine)), len(mine))
+                progress(min((i + 1) * batch_size, len(rows)), len(rows))
     model.train(was_training)
-    classes = parts[0].shape[1] if parts else 0
-    local = torch.cat(parts).cpu().numpy() if parts else np.zeros((0, classes), np.float32)
-    return local if world == 1 else _gather(local, len(store), world)
+    return parts
 
 
 def _gather(local: np.ndarray, n: int, world: int) -> np.ndarray:

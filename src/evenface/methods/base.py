@@ -72,6 +72,7 @@ class Setting:
             statistics then differ a little).
         labels: class index of every face of the training split (n,); empty where nobody needs them.
         init: what `--init` names, for methods that go on from a finished run.
+        batch_size: faces per step, over all processes: `draw`'s rows are cut into batches of so many.
     """
 
     class_names: Sequence[str]
@@ -80,6 +81,7 @@ class Setting:
     passes: str = "one"
     labels: Sequence[int] = ()
     init: str = "none"
+    batch_size: int = 64
 
 
 @dataclasses.dataclass(frozen=True)

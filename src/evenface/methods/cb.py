@@ -8,15 +8,13 @@ that every output says 1 / L, and that bias is left out of weight decay.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
-from evenface.errors import ModelError
 from evenface.losses import cb_focal, cb_sigmoid, cb_softmax
+from evenface.methods._heads import linear_head, start_even
 from evenface.methods._options import about
 from evenface.methods._terms import OriginalView, Term, Weighted, WeightOptions, over_views
 from evenface.methods.base import Batch
@@ -43,15 +41,7 @@ class Cb(Weighted):
     def prepare(self, model: nn.Module) -> nn.Module:
         if self.options.form == "softmax":
             return model
-        classes = len(self.setting.counts)
-        heads = [m for m in model.modules() if isinstance(m, nn.Linear) and m.out_features == classes and m.bias is not None]
-        if not heads:
-            raise ModelError(
-                f"'cb' with --form {self.options.form} sets the bias of a linear head of {classes} outputs, and the model has none."
-            )
-        with torch.no_grad():
-            heads[-1].bias.fill_(-math.log(classes - 1))
-        heads[-1].bias.no_decay = True  # type: ignore[attr-defined]
+        start_even(linear_head(model, len(self.setting.counts), f"'cb' with --form {self.options.form}"))
         return model
 
     def terms(self, batch: Batch, first: Output, second: Output | None) -> dict[str, Term]:

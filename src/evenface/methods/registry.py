@@ -14,26 +14,74 @@ from typing import Any
 
 from evenface.errors import ConfigError, unknown_name
 from evenface.methods._options import parse
+from evenface.methods.ada_cm import AdaCm
+from evenface.methods.balanced_softmax import BalancedSoftmax
 from evenface.methods.base import Method, Setting
+from evenface.methods.bbn import Bbn
 from evenface.methods.cb import Cb
 from evenface.methods.ce import Ce
+from evenface.methods.crt import Crt
+from evenface.methods.cutmix import Cutmix
+from evenface.methods.dmue import Dmue
+from evenface.methods.dnfer import Dnfer
 from evenface.methods.eac import Eac
+from evenface.methods.eql import Eql
+from evenface.methods.face2exp import Face2Exp
 from evenface.methods.focal import Focal
+from evenface.methods.label_smoothing import LabelSmoothing
+from evenface.methods.ldam_drw import LdamDrw
+from evenface.methods.logit_adjust import LogitAdjust
 from evenface.methods.mek import Mek
+from evenface.methods.mixaugment import Mixaugment
+from evenface.methods.mixup import Mixup
+from evenface.methods.pt import Pt
+from evenface.methods.ran import Ran
 from evenface.methods.rbc import Rbc
 from evenface.methods.rbcf import Rbcf
 from evenface.methods.rbf import Rbf
+from evenface.methods.remix import Remix
+from evenface.methods.resample import Resample
+from evenface.methods.ride import Ride
+from evenface.methods.rul import Rul
+from evenface.methods.sade import Sade
+from evenface.methods.scan_cci import ScanCci
+from evenface.methods.scn import Scn
+from evenface.methods.tau_norm import TauNorm
 
 
 METHODS: dict[str, type[Method]] = {
     "ce": Ce,
     "cb": Cb,
     "focal": Focal,
+    "label_smoothing": LabelSmoothing,
+    "logit_adjust": LogitAdjust,
+    "balanced_softmax": BalancedSoftmax,
+    "ldam_drw": LdamDrw,
+    "eql": Eql,
     "eac": Eac,
     "mek": Mek,
     "rbc": Rbc,
     "rbf": Rbf,
     "rbcf": Rbcf,
+    "ran": Ran,
+    "scan_cci": ScanCci,
+    "ride": Ride,
+    "sade": Sade,
+    "dmue": Dmue,
+    "resample": Resample,
+    "mixup": Mixup,
+    "cutmix": Cutmix,
+    "remix": Remix,
+    "mixaugment": Mixaugment,
+    "crt": Crt,
+    "tau_norm": TauNorm,
+    "bbn": Bbn,
+    "rul": Rul,
+    "scn": Scn,
+    "ada_cm": AdaCm,
+    "dnfer": Dnfer,
+    "face2exp": Face2Exp,
+    "pt": Pt,
 }
 
 

@@ -62,7 +62,8 @@ class Classifier(nn.Module):
     @classmethod
     def of(cls, plain: Classifier, **settings: Any) -> Self:
         """This kind of network around the backbone of a plain classifier, weights included; the head starts anew."""
-        return cls(plain.backbone, plain.class_names, dropout=plain.dropout.p, detach_maps=plain.detach_maps, **settings)
+        network = cls(plain.backbone, plain.class_names, dropout=plain.dropout.p, detach_maps=plain.detach_maps, **settings)
+        return network.to(plain.head.weight.dtype)
 
     def settings(self) -> dict[str, Any]:
         """The keyword arguments of this kind, as JSON can hold them."""
@@ -77,7 +78,7 @@ class Classifier(nn.Module):
         """RGB in [0, 1], (B, 3, S, S), float32 -> `Output` in float32."""
         grid = self.grid(x)  # (B, C, H, W)
         with torch.autocast(x.device.type, enabled=False):
-            grid = grid.float()
+            grid = grid if grid.dtype == torch.float64 else grid.float()  # float64 stays, for exact tests
             features = grid.mean(dim=(2, 3))
             logits = self.head(self.dropout(features))
             weight = self.head.weight.detach() if self.detach_maps else self.head.weight

@@ -8,7 +8,8 @@
 | `none` | random weights |
 | `pretrained` | the weights that timm prefers for this network; downloaded once by timm |
 | `timm:TAG` | timm's weights of that tag, for instance `timm:a1_in1k` |
-| a file | see `weights.py` for the formats; or a model folder of evenface |
+| a file | see `weights.py` for the formats |
+| a folder | a run (its best model) or a model folder of evenface, with its normalisation |
 | `dlib-face` | dlib's face network (CC0), for the backbones `dlib_face_resnet` and `dlib_face_resnet_13` |
 
 `dlib-face` is read from the file that EVENFACE_DLIB_FACE names (.dat or .safetensors), else from the installed package
@@ -23,8 +24,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import importlib.util
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ import torch
 from torch import Tensor
 
 from evenface.errors import ConfigError, MissingExtra, ModelError, unknown_name
+from evenface.model_folder import CONFIG, WEIGHTS, standing
 from evenface.models import backbones
 from evenface.models.classifier import Classifier
 from evenface.models.dlib_face import DlibFaceResNet
@@ -101,8 +104,9 @@ def load_init(classifier: Classifier, init: str) -> InitReport:
         path = dlib_face_file()
     else:
         path = Path(init).expanduser()
-        if path.is_dir():
-            path = path / "model.safetensors"
+        folder = model_folder_of(path)
+        if folder is not None:
+            path = folder / WEIGHTS
         elif path.suffix not in SUFFIXES and not path.exists():
             message = unknown_name("start", init, ("none", "pretrained", "timm:TAG", "dlib-face"))
             raise ConfigError(f"{message} A file of weights ends in {', '.join(SUFFIXES)}.")
@@ -114,9 +118,27 @@ def load_init(classifier: Classifier, init: str) -> InitReport:
     if report.matched < MINIMUM * report.total:
         raise ModelError(_refusal(report, backbone.name))
     backbone.net.load_state_dict(fitting, strict=False)
+    if path.name == WEIGHTS:
+        _take_normalisation(classifier, path.with_name(CONFIG))
     if isinstance(backbone.net, DlibFaceResNet):
         backbone.net.fold_affines()
     return report
+
+
+def model_folder_of(path: Path) -> Path | None:
+    """The model folder that a path names: itself, or the best model of a run; None where there is no folder.
+
+    Raises:
+        ModelError: a run that has no best model yet.
+    """
+    if not standing(path).is_dir():
+        return None
+    if (path / WEIGHTS).is_file() or not (path / "config.yaml").is_file():
+        return standing(path)
+    best = standing(path / "best")
+    if not (best / WEIGHTS).is_file():
+        raise ModelError(f"The run {path} has no best model yet; let it finish an epoch: evenface train --resume {path}")
+    return best
 
 
 def dlib_face_file() -> Path:
@@ -196,10 +218,7 @@ def _from_timm(classifier: Classifier, init: str) -> InitReport:
     filled = backbones.create_backbone(backbone.name, backbone.img_size, pretrained=tag)
     state = filled.state_dict()
     backbone.load_state_dict(state)
-    # Tags of one network may expect different normalisations.
-    backbone.mean, backbone.std = filled.mean, filled.std
-    classifier.mean.copy_(torch.tensor(filled.mean).view(1, 3, 1, 1))
-    classifier.std.copy_(torch.tensor(filled.std).view(1, 3, 1, 1))
+    _normalise(classifier, filled.mean, filled.std)  # tags of one network may expect different ones
     digest = hashlib.sha256()
     for key, tensor in state.items():
         digest.update(key.encode())
@@ -207,6 +226,24 @@ def _from_timm(classifier: Classifier, init: str) -> InitReport:
     total = sum(not key.endswith("num_batches_tracked") for key in state)
     cfg: Any = filled.net.pretrained_cfg
     return InitReport(init, f"timm's {backbone.name}.{cfg['tag']}", digest.hexdigest(), matched=total, total=total)
+
+
+def _take_normalisation(classifier: Classifier, config: Path) -> None:
+    """From a model folder's config.json; those of other makers, which keep none at the top, change nothing."""
+    try:
+        values = json.loads(config.read_text(encoding="utf-8"))
+        mean, std = values["mean"], values["std"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return
+    if all(isinstance(v, list) and len(v) == 3 for v in (mean, std)):
+        _normalise(classifier, mean, std)
+
+
+def _normalise(classifier: Classifier, mean: Sequence[float], std: Sequence[float]) -> None:
+    backbone = classifier.backbone
+    backbone.mean, backbone.std = (mean[0], mean[1], mean[2]), (std[0], std[1], std[2])
+    classifier.mean.copy_(torch.tensor(backbone.mean).view(1, 3, 1, 1))
+    classifier.std.copy_(torch.tensor(backbone.std).view(1, 3, 1, 1))
 
 
 def _sha256(path: Path) -> str:

@@ -12,10 +12,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from evenface.errors import ModelError, unknown_name
+from evenface.models.bbn import Bilateral
 from evenface.models.classifier import Classifier, build_classifier
+from evenface.models.cosine import CosineClassifier
+from evenface.models.experts import Experts
+from evenface.models.patches import Patches
+from evenface.models.regions import Regions
+from evenface.models.scaled import Scaled
+from evenface.models.uncertain import Uncertain
 
 
-KINDS: dict[str, type[Classifier]] = {kind.kind: kind for kind in (Classifier,)}
+KINDS: dict[str, type[Classifier]] = {
+    kind.kind: kind for kind in (Classifier, CosineClassifier, Patches, Regions, Experts, Scaled, Bilateral, Uncertain)
+}
 
 
 def build_network(kind: str, model: str, class_names: Sequence[str], img_size: int, settings: dict[str, Any]) -> Classifier:

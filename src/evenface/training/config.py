@@ -59,7 +59,7 @@ class TrainConfig:
 
     # Model
     model: str = _field("resnet18", "backbone: any timm name with a spatial map, or dlib_face_resnet", "model")
-    init: str = _field("none", "start: none, pretrained, dlib-face, or a file (.pth .safetensors .pkl)", "model")
+    init: str = _field("none", "start: none, pretrained, dlib-face, a run or model folder, or a file (.pth .safetensors .pkl)", "model")
     img_size: int = _field(112, "side of the square input in pixels", "model")
     dropout: float = _field(0.0, "dropout before the head", "model")
 

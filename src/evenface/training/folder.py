@@ -45,6 +45,7 @@ class RunFolder:
         self.select_split = select_split
         self.init = init
         self.fingerprint = fingerprint(train)
+        self.train_counts = train.counts()
         self._ids = train.ids()
 
     @property
@@ -60,7 +61,8 @@ class RunFolder:
         require_new(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
         write_text(self.path / "config.yaml", self.config.to_yaml())
-        details = {"command": shlex.join(command), **versions(), **environment, "init": self.init, "train_ids": self.fingerprint}
+        details = {"command": shlex.join(command), **versions(), **environment, "init": self.init}
+        details |= {"train_ids": self.fingerprint, "data_ids": train_fingerprint(self.manifest)}
         write_text(self.path / "environment.json", json.dumps(details, indent=1))
 
     def write_log(self, rows: Sequence[dict[str, Any]]) -> None:
@@ -86,7 +88,7 @@ class RunFolder:
         details = {
             "dataset": self.manifest.name,
             "data_licence": self.manifest.licence,
-            "train_counts": self.manifest.counts("train"),
+            "train_counts": self.train_counts,
             "method": method.describe(),
             "init": self.init,
             "epoch": epoch,
@@ -112,6 +114,11 @@ def fingerprint(train: Manifest) -> str:
     """A short hash of the training rows and their labels, in order; a resume on other data is refused by it."""
     rows = zip(train.ids(), train.table["label"].to_pylist(), strict=True)
     return hashlib.blake2b("\n".join(f"{name}\t{label}" for name, label in rows).encode(), digest_size=8).hexdigest()
+
+
+def train_fingerprint(manifest: Manifest) -> str:
+    """That of the train split as it was read, unreadable images included; "" without one. It tells a run's own data wherever they lie."""
+    return fingerprint(manifest.split("train")) if "train" in manifest.splits else ""
 
 
 def versions() -> dict[str, Any]:

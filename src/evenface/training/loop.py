@@ -34,7 +34,7 @@ from evenface.methods.base import Method, Picture
 from evenface.models.classifier import Classifier
 from evenface.training.checkpoint import save_state
 from evenface.training.config import TrainConfig
-from evenface.training.folder import RunFolder
+from evenface.training.folder import RunFolder, fingerprint
 from evenface.training.optim import lr_factor
 from evenface.training.progress import Progress
 from evenface.training.trainee import Trainee
@@ -153,6 +153,8 @@ class Loop:
             if state.step % self.check_every == 0 or state.step == len(groups):
                 self._check_finite()
                 self._save_or_stop()
+        if not groups:  # a method that only evaluates: no step has asked
+            self._save_or_stop()
         self._finish_epoch(sum(map(len, groups)))
 
     def _unlabelled(self, groups: list[np.ndarray], first: int) -> Iterator[tuple[Tensor, Share] | None]:
@@ -222,10 +224,10 @@ class Loop:
         row: dict[str, Any] = {"epoch": state.epoch + 1, "lr": self._lr()}
         row |= {f"train_{name}": self._sum(value) / max(seen, 1) for name, value in state.sums.items()}
         row["images_per_second"] = seen / max(state.seconds - state.epoch_began, 1e-9)
-        if self.world > 1:  # each process normalised its own share of the batches: all evaluate the running statistics that will be saved
-            for buffer in self.model_to_keep().buffers():
-                torch.distributed.broadcast(buffer, 0)
         kept = self.model_to_keep()
+        if self.world > 1:  # each process normalised its own share of the batches: all evaluate the running statistics that will be saved
+            for buffer in kept.buffers():
+                torch.distributed.broadcast(buffer, 0)
         probabilities = predict(kept, self.select, device=self.fabric.device, precision=self.precision, rank=self.rank, world=self.world)
         result = scores(confusion_matrix(self.select_labels, probabilities.argmax(1), probabilities.shape[1]))
         picked = probabilities[np.arange(len(probabilities)), self.select_labels]
@@ -290,7 +292,7 @@ class Loop:
             "average": None if self.average is None else self.average.state_dict(),
             "class_names": list(self.train.manifest.class_names),
             "ids": self.folder.fingerprint,
-            "pool": len(self.pool) if self.pool is not None else 0,
+            "pool": "" if self.pool is None else fingerprint(self.pool.manifest),
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:

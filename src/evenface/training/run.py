@@ -32,7 +32,7 @@ from evenface.models.init import load_init
 from evenface.training.checkpoint import load_state
 from evenface.training.config import TrainConfig, load_config
 from evenface.training.data import load_manifest, selection_split
-from evenface.training.folder import RunFolder, require_new
+from evenface.training.folder import RunFolder, fingerprint, require_new
 from evenface.training.loop import Loop
 from evenface.training.optim import build_optimizer
 from evenface.training.progress import Bar, Board, Listeners, Progress
@@ -65,7 +65,7 @@ def train(config: TrainConfig, *, command: Sequence[str] = (), console: Console 
         StorageError: a full disk.
     """
     require_new(config.folder)  # before the data are read, which may take minutes
-    return _run(config, None, command, console)
+    return _run(_resolved(config), None, command, console)
 
 
 def resume(folder: str | os.PathLike[str], *, command: Sequence[str] = (), console: Console | None = None) -> RunResult:
@@ -84,6 +84,18 @@ def resume(folder: str | os.PathLike[str], *, command: Sequence[str] = (), conso
             _sayer(console)(f"finished  all {config.epochs} epochs of {path} were done before; nothing to go on with")
         return RunResult(path, done["best_epoch"] + 1, done["best"], config.select, selection_split(config), done["seconds"])
     return _run(config, saved, command, console)
+
+
+def _resolved(config: TrainConfig) -> TrainConfig:
+    """The config with whole paths, so that the run can be resumed and scored from any folder."""
+    given = {name: getattr(config, name) for name in ("data_dir", "unlabelled", "exclude", "init")}
+    if config.init in ("none", "pretrained", "dlib-face") or not Path(config.init).expanduser().exists():  # a name, not a path
+        del given["init"]
+    whole: dict[str, Any] = {name: str(Path(value).expanduser().resolve()) for name, value in given.items() if value is not None}
+    path, colon, name = config.method.rpartition(":")
+    if colon:  # a method in a file of the user's
+        whole["method"] = f"{Path(path).expanduser().resolve()}:{name}"
+    return dataclasses.replace(config, **whole)
 
 
 def _run(config: TrainConfig, saved: dict[str, Any] | None, command: Sequence[str], console: Console | None) -> RunResult:
@@ -123,7 +135,7 @@ def assemble(
     model = build_classifier(config.model, manifest.class_names, config.img_size, dropout=config.dropout)
     init = load_init(model, config.init)
     labels = stores["train"].manifest.targets().tolist()
-    setting = Setting(manifest.class_names, tuple(counts.values()), config.epochs, config.passes, labels, config.init)
+    setting = Setting(manifest.class_names, tuple(counts.values()), config.epochs, config.passes, labels, config.init, config.batch_size)
     method = create_method(config.method, setting, config.method_options)
     network = cast(Classifier, method.prepare(model))
     pool = _pool(config, method, manifest, stores["train"], fabric.device, say)
@@ -261,5 +273,5 @@ def _check_same(saved: dict[str, Any], folder: RunFolder, manifest: Manifest, po
         )
     if saved["ids"] != folder.fingerprint:
         raise ModelError(f"The training faces are not those that {folder.path} began with; resume with the data set as it was.")
-    if saved.get("pool", 0) != (len(pool) if pool is not None else 0):
+    if (saved.get("pool") or "") != ("" if pool is None else fingerprint(pool.manifest)):
         raise ModelError(f"The unlabelled faces are not those that {folder.path} began with; resume with that folder as it was.")

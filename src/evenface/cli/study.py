@@ -1,0 +1,118 @@
+"""Train the runs of a recipe, score them on one split, and put them into one table.
+
+  evenface study recipes/rivals-tiny.yaml --dry-run
+  evenface study recipes/rivals-tiny.yaml --jobs 2
+  evenface study recipes/rivals_ferplus_cpu.yaml --data-dir DIR --only ce,rbcf --seeds 0,1,2
+
+A finished run is never trained again and an interrupted one is gone on with: the same command goes on with a study that was stopped.
+The table is printed and written to table.md and table.csv in the study's folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from evenface.report.grid import Grid
+    from evenface.study import Recipe, Run, StudyResult
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", metavar="RECIPE", type=Path, help="YAML file, such as recipes/rivals-tiny.yaml")
+    parser.add_argument("--data-dir", help="where the data set lies (default: the recipe's)")
+    parser.add_argument("--seeds", metavar="N,N", help="in place of the recipe's")
+    parser.add_argument("--only", metavar="RUN,RUN", help="train these runs, and those that they start from")
+    parser.add_argument("--dry-run", action="store_true", help="list the runs and how far they are, and stop")
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="trainings side by side, each on its share of the cores (default: 1)"
+    )
+    parser.add_argument("-o", "--output", type=Path, help="folder of the run folders and tables (default: the recipe's)")
+
+
+def run(args: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from evenface.errors import ConfigError, TrainingError
+    from evenface.study import Task, collect, plan, read_recipe, run_locally, state_of
+    from evenface.training.data import load_manifest
+
+    if args.jobs < 1:
+        raise ConfigError("--jobs must be at least 1.")
+    recipe = read_recipe(args.recipe)
+    output = recipe.output if args.output is None else args.output
+    seeds = None if args.seeds is None else _numbers(args.seeds)
+    whole = plan(recipe, data_dir=args.data_dir, seeds=seeds, output=output)
+    only = None if args.only is None else [name.strip() for name in args.only.split(",")]
+    runs = plan(recipe, data_dir=args.data_dir, seeds=seeds, output=output, only=only)
+    console = Console() if sys.stdout.isatty() else Console(width=110)
+    if args.dry_run:
+        console.print(_listed(recipe, whole, runs, output))
+        return 0
+    command = ["evenface", *sys.argv[1:]]
+    failed = {}
+    if not all(state_of(each, recipe.split, recipe.tta).done for each in runs):
+        load_manifest(runs[0].config).split(recipe.split)  # what is wrong with the data is told at once, and not by each run
+        task = Task(recipe.split, recipe.tta, command)
+        try:
+            failed = run_locally(runs, task, jobs=args.jobs, say=lambda text: _say(console, text))
+        except TrainingError as error:
+            raise TrainingError(f"{error} Go on with: {shlex.join(command)}") from error
+    if len(failed) < len(runs):
+        _show(console, recipe, collect(recipe, whole), output, command)
+    for name, reason in failed.items():
+        print(f"evenface study: {name} failed: {reason}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _numbers(text: str) -> list[int]:
+    from evenface.errors import ConfigError
+
+    try:
+        return [int(word) for word in text.split(",")]
+    except ValueError:
+        raise ConfigError(f"--seeds takes whole numbers with commas between them, such as 0,1,2; not '{text}'.") from None
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, highlight=False, soft_wrap=True, markup=False)
+
+
+def _listed(recipe: Recipe, whole: Sequence[Run], runs: Sequence[Run], output: Path) -> Grid:
+    """The runs and how far they are; and the folders beside them that belong to other settings or seeds."""
+    from evenface.report.grid import Grid
+    from evenface.study import state_of
+
+    states = [state_of(run, recipe.split, recipe.tta) for run in runs]
+    rows = [(run.name, str(run.seed), run.config.method, str(state), run.folder.name) for run, state in zip(runs, states, strict=True)]
+    notes = [f"{sum(state.done for state in states)} of {len(runs)} are done. Folders are in {output}."]
+    others = sorted({file.parent.name for file in output.glob("*/config.yaml")} - {run.folder.name for run in whole})
+    if others:
+        notes.append(f"Of other settings or seeds: {', '.join(others)}.")
+    return Grid(recipe.name, ("run", "seed", "method", "state", "folder"), tuple(rows), notes=tuple(notes))
+
+
+def _show(console: Console, recipe: Recipe, result: StudyResult, output: Path, command: Sequence[str]) -> None:
+    """Prints the tables and writes them."""
+    from evenface.files import write_text
+    from evenface.report.study import study_csv, study_grid, study_grids
+
+    found = (result.comparison, result.minutes)
+    for grid in study_grids(*found, result.train_counts):
+        console.print(grid)
+    tta = "" if recipe.tta == "none" else f", --tta {recipe.tta}"
+    scope = f"Split: {recipe.split}{tta}, n = {sum(result.comparison.n)}. Command:"
+    head = "\n\n".join([f"# {recipe.name}", *([recipe.about] if recipe.about else []), scope, f"    {shlex.join(command)}", ""])
+    notes = "".join(f"\n{note}\n" for note in result.notes)
+    write_text(output / "table.md", head + study_grid(*found, result.train_counts).markdown() + notes)
+    write_text(output / "table.csv", study_csv(*found))
+    for note in (*result.notes, f"written   {output / 'table.md'}\n          {output / 'table.csv'}"):
+        _say(console, note)

@@ -1,0 +1,81 @@
+"""The grid before a backbone's last stage, beside its last one.
+
+    path = watch(backbone)                        # in place
+    last = backbone(x)                            # (B, C, H, W)
+    earlier = take(backbone, path)                # (B, C', H', W'), what the last stage was given
+
+| family | the earlier grid | size against the last |
+|---|---|---|
+| ResNet | `layer3`'s output | 2 H x 2 W |
+| MobileNet, EfficientNet | the output of the last block before the last halving | 2 H x 2 W |
+| Swin, ConvNeXt | the third stage's output | 2 H x 2 W |
+| dlib | the output of the block before the last down block | about 2 H x 2 W |
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from evenface.errors import ConfigError
+from evenface.models.backbones import Backbone
+from evenface.models.dlib_face import DlibFaceResNet
+
+
+class Earlier(nn.Module):
+    """A module that keeps what it put out last, until it is taken.
+
+    Its state dict has the names of the module itself, so that weights fit a backbone with and without it.
+    """
+
+    def __init__(self, part: nn.Module) -> None:
+        super().__init__()
+        self.part = part
+        self.seen: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.part(x)
+        self.seen = out
+        return out
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        return self.part.state_dict(*args, **kwargs)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        for name in [name for name in state_dict if name.startswith(prefix)]:
+            state_dict[f"{prefix}part.{name.removeprefix(prefix)}"] = state_dict.pop(name)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "seen": None}  # a tensor with a history cannot be copied
+
+
+def watch(backbone: Backbone) -> str:
+    """Puts an `Earlier` around the end of the stage before the last, in place, and returns where it is within `backbone.net`.
+
+    Raises:
+        ConfigError: a network whose stages have no names that timm tells.
+    """
+    net: Any = backbone.net
+    if isinstance(net, DlibFaceResNet):
+        path = f"blocks.{max(i for i, block in enumerate(net.blocks) if block.down) - 1}"
+    else:
+        stages = [entry["module"] for entry in (getattr(net, "feature_info", None) or [])]
+        if len(stages) < 2:
+            raise ConfigError(
+                f"The backbone '{backbone.name}' does not say what its stages are; take a ResNet, MobileNet, Swin or ConvNeXt."
+            )
+        path = stages[-2]
+    above, _, name = path.rpartition(".")
+    setattr(net.get_submodule(above), name, Earlier(net.get_submodule(path)))
+    return path
+
+
+def take(backbone: Backbone, path: str) -> Tensor:
+    """The earlier grid of the last forward pass, (B, C', H', W'); it is forgotten here, so that memory does not hold it on."""
+    earlier = backbone.net.get_submodule(path)
+    assert isinstance(earlier, Earlier)
+    seen, earlier.seen = earlier.seen, None
+    assert seen is not None, "the backbone must run first"
+    return seen.permute(0, 3, 1, 2) if getattr(backbone.net, "output_fmt", "NCHW") == "NHWC" else seen

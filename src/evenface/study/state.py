@@ -1,0 +1,101 @@
+"""Where a run of a study stands, read off its folder, so that nothing but the folders has to be kept."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from pathlib import Path
+
+import torch
+
+from evenface.errors import ConfigError
+from evenface.study.recipe import Run, matter
+from evenface.training.config import load_config
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """How far a run has come.
+
+    Attributes:
+        epochs: finished ones.
+        of: epochs that it will make.
+        begun: there is a state to go on from.
+        scored: its best model has predictions on the study's split.
+    """
+
+    epochs: int
+    of: int
+    begun: bool
+    scored: bool
+
+    @property
+    def trained(self) -> bool:
+        return self.epochs >= self.of
+
+    @property
+    def done(self) -> bool:
+        return self.trained and self.scored
+
+    def __str__(self) -> str:
+        if self.done:
+            return "done"
+        if self.trained:
+            return "trained, not scored"
+        return f"stopped in epoch {self.epochs + 1} of {self.of}" if self.begun else "to do"
+
+
+def state_of(run: Run, split: str, tta: str) -> State:
+    """The state of a run.
+
+    Raises:
+        ConfigError: its folder was trained with other settings.
+    """
+    folder = run.folder
+    if not (folder / "config.yaml").is_file():
+        return State(0, run.config.epochs, False, False)
+    _check_settings(run)
+    epochs = finished_epochs(folder)
+    # The state is not asked: it is large, and may be deleted once the run is finished.
+    return State(epochs, run.config.epochs, (folder / "last.ckpt").is_file() or epochs > 0, _scored(folder, split, tta))
+
+
+def stem(split: str, tta: str) -> str:
+    """The part of `predictions-<stem>.parquet` that `evenface evaluate` gives it."""
+    return split if tta == "none" else f"{split}-{tta}"
+
+
+def minutes(folder: Path) -> float | None:
+    """How long a run was trained, over all its sessions; None where its state is no longer there."""
+    try:
+        saved = torch.load(folder / "last.ckpt", map_location="cpu", weights_only=True, mmap=True)  # reads no weights
+        return float(saved["state"]["seconds"]) / 60
+    except Exception:  # a damaged archive raises whatever its bytes happen to spell
+        return None
+
+
+def finished_epochs(folder: Path) -> int:
+    """Rows of log.csv, which is written after the best model and before the state."""
+    file = folder / "log.csv"
+    return len(list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))) if file.is_file() else 0
+
+
+def _scored(folder: Path, split: str, tta: str) -> bool:
+    """There are predictions, and they are those of the model that is the best one now."""
+    metrics, about = folder / f"metrics-{stem(split, tta)}.json", folder / "best" / "config.json"
+    if not (folder / f"predictions-{stem(split, tta)}.parquet").is_file() or not metrics.is_file() or not about.is_file():
+        return False
+    found, now = (json.loads(file.read_text(encoding="utf-8")).get("epoch") for file in (metrics, about))
+    return bool(found == now)
+
+
+def _check_settings(run: Run) -> None:
+    """The settings that the folder's hash stands for are those it was trained with, also where a default has changed since."""
+    was, now = matter(load_config(run.folder / "config.yaml")), matter(run.config)
+    for name in now:
+        if was[name] != now[name] and not (name == "init" and run.after is not None):
+            raise ConfigError(
+                f"{run.folder} was trained with {name} {was[name]!r}, and the recipe now means {now[name]!r}; "
+                "move that folder away to train it anew."
+            )

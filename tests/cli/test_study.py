@@ -1,0 +1,135 @@
+"""`evenface study`: the list, the table and its files, what is refused, and a real stop."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from evenface.study import Task, work
+
+
+BASE = {
+    "dataset": "folder", "model": "test_resnet", "img_size": 32, "epochs": 1, "batch_size": 7, "device": "cpu", "precision": "fp32",
+    "workers": 1,
+}  # fmt: skip
+
+
+def recipe(data: Path, **values: Any) -> Path:
+    found = {"about": "Two methods.", "base": {**BASE, "data_dir": str(data)}, "runs": {"ce": {}, "eac": {"method": "eac"}}, **values}
+    Path("small.yaml").write_text(yaml.safe_dump(found, sort_keys=False))
+    return Path("small.yaml")
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runs are trained in this process, one by one."""
+
+    def run(runs: Any, task: Task, *, jobs: int, say: Any) -> dict[str, str]:
+        failed = {}
+        for each in runs:
+            if each.config.init == "none":
+                work(each.config, task)
+                say(f"{each}: done [sic]")
+            else:
+                failed[str(each)] = "no luck today"
+        return failed
+
+    monkeypatch.setattr("evenface.study.run_locally", run)
+
+
+def states(text: str) -> dict[tuple[str, str], str]:
+    return {(m[1], m[2]): m[3] for m in re.finditer(r"^ (\w+) +(\d) +\w+ +(.+?) +\w+-s\d-[0-9a-f]{8} *$", text, re.MULTILINE)}
+
+
+@pytest.mark.usefixtures("in_process")
+def test_from_the_list_to_the_table(cli: Any, faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = recipe(faces)
+    first = cli("study", file, "--dry-run", "--seeds", "0,1")
+    assert (first.code, first.err) == (0, "")
+    assert set(states(first.out).values()) == {"to do"}
+    assert len(states(first.out)) == 4
+    assert not Path("runs").exists()
+
+    monkeypatch.setattr(sys, "argv", ["evenface", "study", "small.yaml"])
+    part = cli("study", file, "--only", "eac")
+    assert part.code == 0, part.err
+    assert "eac s0: done [sic]" in part.out
+    assert "ce, the first run of the recipe, is not there yet" in part.out
+    assert states(cli("study", file, "--dry-run").out) == {("ce", "0"): "to do", ("eac", "0"): "done"}
+
+    whole = cli("study", file)
+    assert whole.code == 0, whole.err
+    table = Path("runs/small/table.md").read_text()
+    assert table.startswith(
+        "# small\n\nTwo methods.\n\nSplit: test, n = 9. Command:\n\n    evenface study small.yaml\n\n**Against ce**\n\n"
+    )
+    rows = list(csv.DictReader(Path("runs/small/table.csv").read_text().splitlines()))
+    assert {row["run"] for row in rows} == {"ce", "eac"}
+    for row in rows:
+        assert f"| {row['run']} | 0 | {100 * float(row['mean_recall']):.1f} [" in table
+        assert f"{100 * float(row['mean_recall']):.1f}" in whole.out
+
+    before = {path: path.read_bytes() for path in Path("runs").rglob("*") if path.is_file()}
+    monkeypatch.setattr("evenface.study.run_locally", None)  # nothing is left to do
+    assert cli("study", file).code == 0
+    assert before == {path: path.read_bytes() for path in Path("runs").rglob("*") if path.is_file()}
+    changed = cli("study", recipe(faces, base={**BASE, "data_dir": str(faces), "lr": 0.5}, name="small"), "--dry-run").out
+    assert set(states(changed).values()) == {"to do"}
+    assert "Of other settings or seeds: ce-s0-" in changed
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_run_that_failed_is_named(cli: Any, faces: Path) -> None:
+    answer = cli("study", recipe(faces, runs={"ce": {}, "bad": {"init": "x.pth"}}))
+    answer.refused(1, "bad s0 failed: no luck today")
+    assert "Not there yet: bad s0." in answer.out
+    assert Path("runs/small/table.csv").exists()
+    cli("study", recipe(faces, runs={"bad": {"init": "x.pth"}}), "-o", "other").refused(1, "bad s0 failed: no luck today")
+
+
+def test_what_is_refused(cli: Any, faces: Path, tmp_path: Path) -> None:
+    file = recipe(faces)
+    cli("study").refused(2, "required: RECIPE")
+    cli("study", "nowhere.yaml").refused(2, "recipe nowhere.yaml cannot be read")
+    cli("study", file, "--seeds", "a").refused(2, "--seeds takes whole numbers with commas between them")
+    cli("study", file, "--seeds", "1,1").refused(2, "different whole numbers")
+    cli("study", file, "--only", "cee").refused(2, "Unknown run 'cee'; did you mean 'ce'?")
+    cli("study", file, "--jobs", 0).refused(2, "--jobs must be at least 1")
+    cli("study", file, "--job", 2).refused(2, "Unknown flag --job; did you mean --jobs?")
+    cli("study", recipe(faces, runs={"a": {"method": "rbfc"}})).refused(2, "small.yaml: the run 'a': Unknown method 'rbfc'")
+    missing = cli("study", recipe(tmp_path / "no faces"))  # told at once, not by each run
+    assert (missing.code, missing.out) == (1, "")
+    assert "no faces does not exist" in missing.err
+    assert not Path("runs").exists()
+
+
+@pytest.mark.slow
+def test_ctrl_c_and_the_same_command_again(faces: Path, home: Path) -> None:
+    file = recipe(faces, base={**BASE, "data_dir": str(faces), "epochs": 400, "batch_size": 2}, runs={"ce": {}, "eac": {"method": "eac"}})
+    words = [sys.executable, "-m", "evenface", "study", str(file), "--jobs", "2"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and len(list(Path("runs/small").glob("*/log.csv"))) < 2:
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "Stopped by Ctrl-C: 0 of 2 runs are done" in err
+    assert f"Go on with: evenface study {shlex.quote(str(file))} --jobs 2" in err
+    assert err.count("\n") == 1
+    for log in Path("runs/small").glob("*/study.log"):
+        assert "the state is saved" in log.read_text()
+    assert len(list(Path("runs/small").glob("*/study.log"))) == 2
+    shown = subprocess.run([*words, "--dry-run"], capture_output=True, text=True, check=True).stdout
+    assert shown.count("stopped in epoch") == 2

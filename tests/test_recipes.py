@@ -1,0 +1,61 @@
+"""Every recipe of the repository means runs that can be trained, and the rivals are all there."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from evenface.cli.main import Parser
+from evenface.cli.study import add_arguments
+from evenface.methods import METHODS
+from evenface.study import plan, read_recipe
+from evenface.training.config import from_dict
+
+
+ROOT = Path(__file__).resolve().parents[1]
+RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
+RIVALS = [path for path in RECIPES if path.name.startswith("rivals")]
+
+
+def test_there_are_recipes() -> None:
+    assert {"rivals_ferplus_cpu.yaml", "rivals-tiny.yaml"} <= {path.name for path in RECIPES}
+    assert RIVALS
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
+def test_a_recipe_means_runs(path: Path) -> None:
+    recipe = read_recipe(path)
+    assert recipe.name == path.stem
+    runs = plan(recipe)
+    assert len({run.folder for run in runs}) == len(recipe.runs) * len(recipe.seeds)
+    for run in runs:
+        assert from_dict({**vars(run.config)}, path.name) == run.config
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
+def test_a_recipe_opens_with_what_it_is_and_its_command(path: Path) -> None:
+    head = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        head.append(line.removeprefix("#").strip())
+    commands = [line for line in head if line.startswith("evenface study ")]
+    assert commands
+    for line in commands:
+        parser = Parser(prog="evenface study", allow_abbrev=False)
+        add_arguments(parser)
+        args = parser.parse_args(shlex.split(line)[2:])
+        assert ROOT / args.recipe == path
+    assert "minutes" in " ".join(head) or "hours" in " ".join(head)
+
+
+@pytest.mark.parametrize("path", RIVALS, ids=lambda path: path.name)
+def test_the_rivals_are_all_methods_against_cross_entropy(path: Path) -> None:
+    recipe = read_recipe(path)
+    assert list(recipe.runs)[:2] == ["ce", "ce_two_views"]
+    methods = {name: run.config.method for run in plan(recipe, seeds=[0]) for name in [run.name]}
+    assert set(methods.values()) == set(METHODS)
+    assert {name: method for name, method in methods.items() if name != method} == {"ce_two_views": "ce"}
+    assert dict(recipe.after) == {"crt": "ce", "tau_norm": "ce"}

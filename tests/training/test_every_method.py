@@ -1,0 +1,80 @@
+"""What holds for every method in a real run: it resumes to the same bits, it can be scored, and its model stands alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evenface.data.store import open_store
+from evenface.evaluation.evaluate import predict
+from evenface.evaluation.records import read_predictions
+from evenface.methods import METHODS
+from evenface.model_folder import load_model
+from evenface.runs import evaluate
+from evenface.training.config import TrainConfig
+from evenface.training.data import load_manifest
+from evenface.training.loop import Interrupted, Loop
+from evenface.training.run import resume, train
+
+
+AFTER_A_RUN = {"crt", "tau_norm"}
+"""The methods that go on from a finished run."""
+
+
+@pytest.fixture
+def stop_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """`stop_at(2)`: the loop is told to stop when it asks for the second time from now, which it does after each step."""
+    original = Loop._save_or_stop
+
+    def arm(number: int) -> None:
+        asked = 0
+
+        def ask(self: Loop) -> None:
+            nonlocal asked
+            asked += 1
+            if asked == number:
+                self._stop = "SIGTERM"
+            original(self)
+
+        monkeypatch.setattr(Loop, "_save_or_stop", ask)
+
+    return arm
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_run(
+    name: str,
+    settings: Callable[..., TrainConfig],
+    whole: Path,
+    stop_at: Callable[[int], None],
+    assert_same: Callable[[Path, Path], None],
+) -> None:
+    init = str(whole / "best") if name in AFTER_A_RUN else "none"
+    config = settings(method=name, init=init, output="whole")
+    train(config)
+
+    stopped = settings(method=name, init=init, output="stopped").folder
+    stop_at(2)  # in the middle of the first epoch; tau_norm, which makes no step, asks once an epoch
+    with pytest.raises(Interrupted):
+        train(settings(method=name, init=init, output="stopped"))
+    stop_at(0)
+    resume(stopped)
+    assert_same(config.folder, stopped)
+
+    found = evaluate(stopped, split="test", device="cpu", workers=1)
+    scored = read_predictions(found.predictions_file).probabilities
+    assert found.metrics["method"]["name"] == name
+    assert alone(stopped / "best", config) == pytest.approx(scored, abs=1e-6)
+
+
+def alone(folder: Path, config: TrainConfig) -> np.ndarray:
+    """Test probabilities of a model folder that does not say by which method it was made, in batches of 5."""
+    about = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(about | {"method": None}))
+    model, _ = load_model(folder)
+    store = open_store(load_manifest(config).split("test"), about["img_size"], mode="memory", workers=1)
+    return predict(model, store, batch_size=5)
