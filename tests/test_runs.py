@@ -209,3 +209,12 @@ def test_compare_takes_evaluated_runs(run: Path) -> None:
     assert [str(run) in note and str(other) in note for note in notes if "Optimistic" in note] == [True]
     with pytest.raises(ConfigError, match=r"is a model folder; compare takes run folders"):
         compare([run, run / "best"])
+
+
+def test_compare_refuses_scores_of_an_older_model(run: Path) -> None:
+    evaluate(run, device="cpu")
+    assert len(compare([run], resamples=50)[0].methods) == 1
+    about = json.loads((run / "best" / "config.json").read_text())
+    (run / "best" / "config.json").write_text(json.dumps(about | {"epoch": about["epoch"] + 1}))
+    with pytest.raises(ConfigError, match=r"has been trained on since it was scored on test; run: evenface evaluate .* --split test"):
+        compare([run], resamples=50)

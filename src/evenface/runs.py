@@ -138,7 +138,7 @@ def evaluate(
         split=split,
         provenance=provenance,
     )
-    stem = split if tta == "none" else f"{split}-{tta}"
+    stem = stem_of(split, tta)
     if config is not None and not own_data:
         stem = f"{manifest.name}-{stem}"
     metrics_file, predictions_file = where / f"metrics-{stem}.json", where / f"predictions-{stem}.parquet"
@@ -165,16 +165,17 @@ def compare(
     """
     if tta not in TTA:
         raise ConfigError(f"--tta is one of {', '.join(TTA)}, not '{tta}'.")
-    stem = split if tta == "none" else f"{split}-{tta}"
+    stem = stem_of(split, tta)
     options, found, counts, optimistic = [], [], None, []
     for entry in runs:
         config, folder, model_path = _find(Path(entry))
         if config is None or folder != Path(entry):
             raise ConfigError(f"{entry} is a model folder; compare takes run folders, which know their seed and settings.")
         file = folder / f"predictions-{stem}.parquet"
-        if not file.exists():
+        if not is_scored(folder, split, tta):
+            what = f"has been trained on since it was scored on {split}" if file.exists() else f"has not been scored on {split} yet"
             flag = "" if tta == "none" else f" --tta {tta}"
-            raise ConfigError(f"{folder} has not been scored on {split} yet; run: evenface evaluate {folder} --split {split}{flag}")
+            raise ConfigError(f"{folder} {what}; run: evenface evaluate {folder} --split {split}{flag}")
         about = read_config(model_path)
         counts = counts or about.train_counts
         if _chosen_on(about, split):
@@ -190,6 +191,21 @@ def compare(
         note = f"Optimistic: {', '.join(optimistic)} chose the epoch on these very images; not an estimate for new faces."
         comparison = dataclasses.replace(comparison, notes=(*comparison.notes, note))
     return comparison, counts
+
+
+def stem_of(split: str, tta: str) -> str:
+    """The part of `predictions-<stem>.parquet` that says what was scored, and how."""
+    return split if tta == "none" else f"{split}-{tta}"
+
+
+def is_scored(run: Path, split: str, tta: str) -> bool:
+    """Whether a run has scores on that split, and they are those of the model that is its best one now."""
+    stem = stem_of(split, tta)
+    metrics, about = run / f"metrics-{stem}.json", standing(run / "best") / CONFIG
+    if not (run / f"predictions-{stem}.parquet").is_file() or not metrics.is_file() or not about.is_file():
+        return False
+    then, now = (json.loads(file.read_text(encoding="utf-8")).get("epoch") for file in (metrics, about))
+    return bool(then == now)
 
 
 def _find(folder: Path) -> tuple[TrainConfig | None, Path, Path]:

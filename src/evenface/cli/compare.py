@@ -24,8 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from rich.console import Console
 
+    from evenface.cli.output import console
     from evenface.errors import ConfigError
     from evenface.evaluation.records import plain, write_metrics
     from evenface.report.tables import comparison_table, methods_table
@@ -42,10 +42,10 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(plain(comparison.to_dict()), indent=1, allow_nan=False))
         return 0
     tables = [methods_table(comparison, counts)] + ([comparison_table(comparison)] if comparison.pairs else [])
-    console = Console()
+    out = console()
     for table in tables:
         if args.format == "markdown":
             print(table.markdown())
         else:
-            console.print(table)
+            out.print(table)
     return 0

@@ -76,8 +76,8 @@ def _load(args: argparse.Namespace) -> Manifest:
 
 
 def run_stats(args: argparse.Namespace) -> int:
-    from rich.console import Console
 
+    from evenface.cli.output import console
     from evenface.data.stats import data_stats
     from evenface.errors import ConfigError
 
@@ -91,7 +91,7 @@ def run_stats(args: argparse.Namespace) -> int:
     elif args.format == "markdown":
         print(stats_table(stats).markdown(), end="")
     else:
-        Console().print(stats_table(stats))
+        console().print(stats_table(stats))
     return 0
 
 

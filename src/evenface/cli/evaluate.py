@@ -32,17 +32,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from rich.console import Console
     from rich.progress import Progress
 
+    from evenface.cli.output import console
     from evenface.errors import ConfigError
     from evenface.report.tables import per_class_table
     from evenface.runs import evaluate
 
     if args.batch_size < 1 or args.workers < 1:
         raise ConfigError("--batch-size and --workers must be at least 1.")
-    console = Console()
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    out = console()
+    with Progress(console=out, transient=True, disable=not out.is_terminal) as bar:
         task = bar.add_task("scoring", total=None)
         found = evaluate(
             args.target,
@@ -58,6 +58,6 @@ def run(args: argparse.Namespace) -> int:
             command=["evenface", *sys.argv[1:]],
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    console.print(per_class_table(found.metrics, found.train_counts))
-    console.print(f"written   {found.metrics_file}\n          {found.predictions_file}", highlight=False, soft_wrap=True)
+    out.print(per_class_table(found.metrics, found.train_counts))
+    out.print(f"written   {found.metrics_file}\n          {found.predictions_file}", highlight=False, soft_wrap=True)
     return 0

@@ -101,13 +101,24 @@ def _json(found: Any) -> str:
 
 def _list_text(found: list[dict[str, Any]]) -> str:
     width = max(len(about["name"]) for about in found)
-    blocks = [_head(about, width) for about in found]
-    end = ["evenface methods NAME shows the options of one.", "", textwrap.fill(_measured(), WIDTH)]
-    return "\n".join([*blocks, *end])
+    lines = [f"{'':<{width}}  year  views   time  memory  what it is"]
+    for about in found:
+        cost = about["cost"] or {"time": "-", "memory": "-"}
+        numbers = f"{about['year'] or '':>4}  {about['views']:>5}  {_ratio(cost['time']):>5}  {_ratio(cost['memory']):>6}"
+        first = f"{about['name']:<{width}}  {numbers}  {about['title'] or ''}".rstrip()
+        lines.append(textwrap.fill(first, WIDTH, subsequent_indent=" " * (width + 31)))
+        lines += [_wrapped(text, width + 2) for text in (about["idea"], about["paper"]) if text]
+        lines.append("")
+    end = "Time and memory: of a training step, relative to ce; - where nothing is trained. " + _measured()
+    return "\n".join([*lines, textwrap.fill(end, WIDTH), "", "evenface methods NAME shows the options of one."])
+
+
+def _ratio(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.1f}"
 
 
 def _one_text(about: dict[str, Any]) -> str:
-    lines = [_head(about, len(about["name"]))]
+    lines = [_head(about)]
     for option in about["options"]:
         takes = " | ".join(map(str, option["choices"])) or KINDS.get(option["type"], option["type"])
         lines.append(f"  {option['flag']}  {takes}  (default: {_plain(option['default'])})")
@@ -117,12 +128,10 @@ def _one_text(about: dict[str, Any]) -> str:
     return "\n".join([*lines, "", f"evenface train --method {about['name']} ..."])
 
 
-def _head(about: dict[str, Any], width: int) -> str:
+def _head(about: dict[str, Any]) -> str:
     views = f"{about['views']} view{'s' if about['views'] > 1 else ''}"
-    indent = width + 17
-    lines = [f"{about['name']:<{width}}  {about['year'] or '':<4}  {views:<7}  {about['title'] or ''}".rstrip()]
-    lines += [_wrapped(text, indent) for text in (about["idea"], about["paper"], _cost(about)) if text]
-    return "\n".join([*lines, ""])
+    first = "  ".join(str(text) for text in (about["name"], about["year"], views, about["title"]) if text)
+    return "\n".join([first, *(_wrapped(text, 2) for text in (about["idea"], about["paper"], _cost(about)) if text), ""])
 
 
 def _cost(about: dict[str, Any]) -> str:
@@ -138,7 +147,7 @@ def _measured() -> str:
     """Where the costs come from."""
     c = costs()
     size = f"{c['model']}, {c['img_size']} px, {c['batch_size']} faces a step, {c['precision']}"
-    return f"Costs: {c['command']} ({size}; {c['machine']['device']}, {c['machine']['threads']} threads)."
+    return f"Measured by {c['command']} ({size}; {c['machine']['device']}, {c['machine']['threads']} threads)."
 
 
 def _wrapped(text: str, indent: int) -> str:

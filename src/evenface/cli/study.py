@@ -39,8 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from rich.console import Console
-
+    from evenface.cli.output import console
     from evenface.errors import ConfigError, TrainingError
     from evenface.study import Task, collect, plan, read_recipe, run_locally, state_of
     from evenface.training.data import load_manifest
@@ -53,9 +52,9 @@ def run(args: argparse.Namespace) -> int:
     whole = plan(recipe, data_dir=args.data_dir, seeds=seeds, output=output)
     only = None if args.only is None else [name.strip() for name in args.only.split(",")]
     runs = plan(recipe, data_dir=args.data_dir, seeds=seeds, output=output, only=only)
-    console = Console() if sys.stdout.isatty() else Console(width=110)
+    out = console()
     if args.dry_run:
-        console.print(_listed(recipe, whole, runs, output))
+        out.print(_listed(recipe, whole, runs, output))
         return 0
     command = ["evenface", *sys.argv[1:]]
     failed = {}
@@ -63,11 +62,11 @@ def run(args: argparse.Namespace) -> int:
         load_manifest(runs[0].config).split(recipe.split)  # what is wrong with the data is told at once, and not by each run
         task = Task(recipe.split, recipe.tta, command)
         try:
-            failed = run_locally(runs, task, jobs=args.jobs, say=lambda text: _say(console, text))
+            failed = run_locally(runs, task, jobs=args.jobs, say=lambda text: _say(out, text))
         except TrainingError as error:
             raise TrainingError(f"{error} Go on with: {shlex.join(command)}") from error
     if len(failed) < len(runs):
-        _show(console, recipe, collect(recipe, whole), output, command)
+        _show(out, recipe, collect(recipe, whole), output, command)
     for name, reason in failed.items():
         print(f"evenface study: {name} failed: {reason}", file=sys.stderr)
     return 1 if failed else 0

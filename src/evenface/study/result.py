@@ -11,8 +11,9 @@ from evenface.errors import DataError
 from evenface.evaluation.compare import Comparison, RunPredictions, compare_runs
 from evenface.evaluation.records import read_predictions
 from evenface.model_folder import read_config
+from evenface.runs import stem_of
 from evenface.study.recipe import Recipe, Run
-from evenface.study.state import minutes, state_of, stem
+from evenface.study.state import minutes, state_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +48,7 @@ def collect(recipe: Recipe, runs: Sequence[Run], *, resamples: int = 10_000) -> 
         raise DataError(f"No run of the study '{recipe.name}' has been scored on {recipe.split} yet.")
     baseline = next(iter(recipe.runs))
     done.sort(key=lambda run: run.name != baseline)  # stable: the others stay in their order
-    file = f"predictions-{stem(recipe.split, recipe.tta)}.parquet"
+    file = f"predictions-{stem_of(recipe.split, recipe.tta)}.parquet"
     comparison = compare_runs(
         [RunPredictions.of(str(run.folder), run.name, run.seed, read_predictions(run.folder / file)) for run in done], resamples=resamples
     )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import json
 from pathlib import Path
 
 import torch
 
 from evenface.errors import ConfigError
+from evenface.runs import is_scored
 from evenface.study.recipe import Run, matter
 from evenface.training.config import load_config
 
@@ -58,12 +58,7 @@ def state_of(run: Run, split: str, tta: str) -> State:
     _check_settings(run)
     epochs = finished_epochs(folder)
     # The state is not asked: it is large, and may be deleted once the run is finished.
-    return State(epochs, run.config.epochs, (folder / "last.ckpt").is_file() or epochs > 0, _scored(folder, split, tta))
-
-
-def stem(split: str, tta: str) -> str:
-    """The part of `predictions-<stem>.parquet` that `evenface evaluate` gives it."""
-    return split if tta == "none" else f"{split}-{tta}"
+    return State(epochs, run.config.epochs, (folder / "last.ckpt").is_file() or epochs > 0, is_scored(folder, split, tta))
 
 
 def minutes(folder: Path) -> float | None:
@@ -79,15 +74,6 @@ def finished_epochs(folder: Path) -> int:
     """Rows of log.csv, which is written after the best model and before the state."""
     file = folder / "log.csv"
     return len(list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))) if file.is_file() else 0
-
-
-def _scored(folder: Path, split: str, tta: str) -> bool:
-    """There are predictions, and they are those of the model that is the best one now."""
-    metrics, about = folder / f"metrics-{stem(split, tta)}.json", folder / "best" / "config.json"
-    if not (folder / f"predictions-{stem(split, tta)}.parquet").is_file() or not metrics.is_file() or not about.is_file():
-        return False
-    found, now = (json.loads(file.read_text(encoding="utf-8")).get("epoch") for file in (metrics, about))
-    return bool(found == now)
 
 
 def _check_settings(run: Run) -> None:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from evenface.errors import EvenfaceError
 from evenface.files import write_text
-from evenface.study.state import finished_epochs, stem
+from evenface.study.state import finished_epochs
 from evenface.training.config import TrainConfig, load_config
 
 
@@ -35,7 +35,7 @@ def work(config: TrainConfig, task: Task, console: Console | None = None) -> Non
     Raises:
         EvenfaceError: as `evenface.training.run.train` and `evenface.runs.evaluate`.
     """
-    from evenface.runs import evaluate
+    from evenface.runs import evaluate, stem_of
     from evenface.training.run import resume, train
 
     folder = config.folder
@@ -48,7 +48,7 @@ def work(config: TrainConfig, task: Task, console: Console | None = None) -> Non
         train(config, command=task.command, console=console)
     found = evaluate(folder, split=task.split, tta=task.tta, device=config.device, workers=config.workers, command=task.command)
     if console is not None:
-        text = f"scored    {stem(task.split, task.tta)}: mean recall {100 * found.metrics['mean_recall']:.1f} %"
+        text = f"scored    {stem_of(task.split, task.tta)}: mean recall {100 * found.metrics['mean_recall']:.1f} %"
         console.print(text, highlight=False, soft_wrap=True)
 
 
