@@ -8,6 +8,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -115,6 +116,37 @@ def test_a_flag_in_the_text_is_one_of_some_verb(page: Path, workplace: Path) -> 
 def test_a_python_block_of_the_losses_runs(number: int) -> None:
     text = blocks(ROOT / "docs" / "losses.md", "python")[number]
     exec(compile(text, f"losses.md, block {number}", "exec"), {"__name__": "block"})
+
+
+@pytest.mark.slow
+def test_the_python_block_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the smallest network and a single epoch in place of what it names."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EVENFACE_HOME", str(tmp_path / "home"))
+    (text,) = blocks(ROOT / "README.md", "python")
+    small = text.replace('"resnet10t"', '"test_resnet"').replace("epochs=6", 'epochs=1, device="cpu"')
+    assert small.count("test_resnet") == small.count("epochs=1,") == 1
+    names: dict[str, Any] = {"__name__": "block"}
+    exec(compile(small, "README.md", "exec"), names)
+    assert 0 <= names["found"].metrics["mean_recall"] <= 1
+    assert (tmp_path / "runs" / "first" / "metrics-test.json").is_file()
+
+
+def test_the_recipe_of_the_documents(tmp_path: Path) -> None:
+    from evenface.study import plan, read_recipe
+
+    (text,) = blocks(ROOT / "docs" / "studies.md", "yaml")
+    (tmp_path / "losses.yaml").write_text(text, encoding="utf-8")
+    recipe = read_recipe(tmp_path / "losses.yaml")
+    assert list(recipe.runs) == ["ce", "cb", "rbcf", "rbcf_mu1", "crt"]
+    assert len(plan(recipe)) == 5 * 3
+
+
+def test_the_python_block_of_the_studies_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(ROOT)
+    (text,) = blocks(ROOT / "docs" / "studies.md", "python")
+    exec(compile(text, "studies.md", "exec"), {"__name__": "block"})
+    assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()] == [["ce", "s0"], ["rbcf", "s0"]]
 
 
 def test_the_method_of_the_documents_learns(workplace: Path) -> None:

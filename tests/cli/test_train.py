@@ -130,13 +130,20 @@ def test_files_that_cannot_be_read(cli: Any) -> None:
     cli("train", "-c").refused(2, "argument -c/--config: expected one argument")
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_quiet_is_quiet(precision: str, cli: Any, faces: Path) -> None:
+    tiny = ("--model", "test_resnet", "--img-size", 32, "--device", "cpu", "--precision", precision, "--epochs", 1, "-b", 5, "-j", 1)
+    answer = cli("train", "--dataset", "folder", "--data-dir", faces, *tiny, "-q", "-o", "run")
+    assert (answer.code, answer.out, answer.err) == (0, "", "")
+
+
 # -------------------- wrong settings
 
 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--method", "rbfc"], "did you mean 'rbf"),
+        (["--method", "rbfc"], "Unknown method 'rbfc'; did you mean 'rbf'?"),
         (["--preset", "paepr"], "Unknown preset 'paepr'; did you mean 'paper'?"),
         (["--dataset", "ferplsu"], "Unknown dataset 'ferplsu'; did you mean 'ferplus'?"),
         (["--dataset", "ferplus"], "needs its folder; give it with --data-dir"),
