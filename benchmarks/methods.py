@@ -76,6 +76,8 @@ def main() -> int:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the ratios as JSON")
     args = parser.parse_args()
+    if args.write is not None and args.methods:
+        parser.error("--write takes all methods, so that the file's ratios are of one machine and hour; leave out --methods.")
     names = args.methods.split(",") if args.methods else list(METHODS)
     device = resolve_device(args.device)
     print(f"{args.model}, {args.img_size} px, {args.batch_size} faces a step, {args.precision}, {device}, {args.threads} threads\n")
@@ -90,9 +92,10 @@ def main() -> int:
     for name in names:
         print(line(name, found[name], base))
     print("\nce is timed against itself: what differs from 1 there is the noise of this machine.")
-    if args.write is not None:
+    failed = any(isinstance(cost, str) for cost in found.values())
+    if args.write is not None and not failed:
         write_text(args.write, json.dumps(report(args, device, names, found, base), indent=1) + "\n")
-    return int(any(isinstance(cost, str) for cost in found.values()))
+    return int(failed)
 
 
 def line(name: str, cost: Cost | str, base: Cost) -> str:

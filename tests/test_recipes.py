@@ -6,12 +6,12 @@ import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 
 from evenface.cli.main import Parser
 from evenface.cli.study import add_arguments
 from evenface.methods import METHODS
 from evenface.study import plan, read_recipe
-from evenface.training.config import from_dict
 
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,8 +30,11 @@ def test_a_recipe_means_runs(path: Path) -> None:
     assert recipe.name == path.stem
     runs = plan(recipe)
     assert len({run.folder for run in runs}) == len(recipe.runs) * len(recipe.seeds)
+    written = yaml.safe_load(path.read_text(encoding="utf-8"))
     for run in runs:
-        assert from_dict({**vars(run.config)}, path.name) == run.config
+        own = {**written["base"], **(written["runs"][run.name] or {})}
+        for key in ("img_size", "epochs", "dataset", "method"):
+            assert getattr(run.config, key) == own.get(key, "ce" if key == "method" else None), (run.name, key)
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from PIL import Image
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix
 
@@ -209,6 +210,20 @@ def test_compare_takes_evaluated_runs(run: Path) -> None:
     assert [str(run) in note and str(other) in note for note in notes if "Optimistic" in note] == [True]
     with pytest.raises(ConfigError, match=r"is a model folder; compare takes run folders"):
         compare([run, run / "best"])
+
+
+def test_runs_on_other_faces_are_no_seeds_of_one_method(run: Path) -> None:
+    """Two subsets as two manifests differ in `data_dir` only; the same set at another place does not count."""
+    evaluate(run, device="cpu")
+    other = Path(shutil.copytree(run, run.parent / "seed4"))
+    config = yaml.safe_load((other / "config.yaml").read_text())
+    (other / "config.yaml").write_text(yaml.safe_dump(config | {"seed": 4, "data_dir": "/elsewhere/faces.parquet"}))
+    assert [m.method for m in compare([run, other], resamples=50)[0].methods] == ["ce"]
+    about = json.loads((other / "environment.json").read_text())
+    (other / "environment.json").write_text(json.dumps(about | {"data_ids": "others"}))
+    labels = [m.method for m in compare([run, other], resamples=50)[0].methods]
+    assert len(labels) == 2
+    assert labels[1] == "ce data_dir=/elsewhere/faces.parquet"
 
 
 def test_compare_refuses_scores_of_an_older_model(run: Path) -> None:

@@ -25,9 +25,11 @@ from sklearn.metrics import balanced_accuracy_score, recall_score
 from evenface.errors import ConfigError, DataError, TrainingError
 from evenface.evaluation.records import read_predictions
 from evenface.report.study import study_csv, study_grid, study_grids
+from evenface.runs import evaluate
 from evenface.study import Recipe, Run, Task, collect, plan, read_recipe, run_locally, state_of, work
 from evenface.study.recipe import fingerprint
 from evenface.study.state import minutes
+from evenface.study.work import main
 from evenface.training.config import PRESETS, TrainConfig, load_config
 from evenface.training.loop import Interrupted, Loop
 
@@ -80,9 +82,9 @@ def test_a_run_overrides_the_base_and_the_base_its_preset(tmp_path: Path) -> Non
 
 def test_the_command_line_overrides_places_and_seeds(tmp_path: Path) -> None:
     recipe = recipe_of(tmp_path, base={"dataset": "ferplus", "data_dir": "here"}, runs={"a": {}, "b": {"epochs": 2}})
-    assert {run.config.data_dir for run in plan(recipe)} == {"here"}
+    assert {run.config.data_dir for run in plan(recipe)} == {str(Path("here").resolve())}
     runs = plan(recipe, data_dir="there", seeds=[7], output="other")
-    assert {(run.config.data_dir, run.seed, run.folder.parent) for run in runs} == {("there", 7, Path("other"))}
+    assert {(run.config.data_dir, run.seed, run.folder.parent) for run in runs} == {(str(Path("there").resolve()), 7, Path("other"))}
     assert [run.folder.name for run in runs] == [run.folder.name for run in plan(recipe, seeds=[7])]
 
 
@@ -144,6 +146,14 @@ def test_the_name_tells_settings_apart_but_for_those_that_change_no_number() -> 
         ({"runs": {"a": {"after": "b"}, "b": {"after": "a"}}}, "wait for one another"),
         ({"runs": {"a": {}, "b": {"after": "a", "init": "none"}}}, "'b' has `init` and `after`"),
         ({"runs": {"a": {}, "b": {"classes": 8}}}, "'a' (classes: 7) and 'b' (classes: 8) cannot share a table"),
+        ({"runs": {"a": {}, "b": {"exclude": "x.txt"}}}, "'b' (exclude: x.txt) cannot share a table"),
+        (
+            {"base": {"dataset": "folder"}, "runs": {"a": {"data_dir": "x"}, "b": {"data_dir": "y"}}},
+            "'b' (data_dir: y) cannot share a table",
+        ),
+        ({"runs": {"a": {}, "b": {"data_seed": 1}}, "split": "validation"}, "'b' (data_seed: 1) cannot share a table"),
+        ({"runs": {"a": {"after": ["b"]}, "b": {}}}, "'a' comes after an unknown one: Unknown run '['b']'"),
+        ({"base": {"preset": ["cpu"]}}, "base: Unknown preset '['cpu']'"),
         ({"seeds": []}, "The seeds are a list"),
         ({"seeds": [1, 1]}, "The seeds are a list"),
         ({"seeds": [-1]}, "The seeds are a list"),
@@ -166,6 +176,9 @@ def test_a_file_that_is_no_recipe(tmp_path: Path) -> None:
         read_recipe(tmp_path / "nowhere.yaml")
     (tmp_path / "x.yaml").write_text("runs: [1\n")
     with pytest.raises(ConfigError, match=r"x.yaml is not valid YAML"):
+        read_recipe(tmp_path / "x.yaml")
+    (tmp_path / "x.yaml").write_text("runs:\n  ce: {}\n  ce: {method: eac}\n")
+    with pytest.raises(ConfigError, match=r"x.yaml: 'ce' comes twice in one mapping"):
         read_recipe(tmp_path / "x.yaml")
 
 
@@ -266,6 +279,27 @@ def test_an_interrupted_run_is_gone_on_with(study: tuple[Recipe, list[Run]], tmp
     assert (run.folder / weights).read_bytes() == (runs[0].folder / weights).read_bytes()
 
 
+def test_paths_of_a_recipe_may_be_relative(study: tuple[Recipe, list[Run]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe, runs = study
+    source = Path(str(recipe.base["data_dir"]))
+    shutil.copy(source, tmp_path / "faces.parquet")
+    monkeypatch.chdir(tmp_path)
+    (run,) = plan(recipe_of(tmp_path, base={**recipe.base, "data_dir": "faces.parquet"}, runs={"ce": {}}))
+    work(run.config, Task())
+    assert state_of(run, "test", "none").done
+    assert load_config(run.folder / "config.yaml").data_dir == str(tmp_path / "faces.parquet")
+    weights = Path("best", "model.safetensors")
+    assert (run.folder / weights).read_bytes() == (runs[0].folder / weights).read_bytes()
+
+
+def test_the_process_of_a_run_says_why_it_failed(study: tuple[Recipe, list[Run]], tmp_path: Path, capfd: Any, monkeypatch: Any) -> None:
+    run = copied(study, tmp_path, lr=0.5)
+    config = dataclasses.asdict(dataclasses.replace(run.config, data_dir=str(tmp_path / "nowhere.csv")))
+    monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps({"config": config, "split": "test", "tta": "none", "command": []})))
+    assert main() == 1
+    assert "nowhere.csv" in capfd.readouterr().err.splitlines()[-1]
+
+
 # -------------------- many runs in processes, played by a script
 
 
@@ -280,11 +314,12 @@ events.write(f"begin {name} {os.environ.get('OMP_NUM_THREADS')}\\n")
 folder.mkdir(exist_ok=True)
 (folder / "config.yaml").write_text(json.dumps(config))
 print("at work on", name, flush=True)
-if config["exclude"] == "fails":
+does = pathlib.Path(config["unlabelled"] or "").name
+if does == "fails":
     sys.exit("no luck today")
-if config["exclude"] == "dies":
+if does == "dies":
     os.kill(os.getpid(), signal.SIGKILL)
-if config["exclude"] == "waits" and not (folder / "last.ckpt").exists():
+if does == "waits" and not (folder / "last.ckpt").exists():
     def leave(*_):
         (folder / "last.ckpt").write_text("saved")
         events.write(f"saved {name}\\n")
@@ -310,7 +345,7 @@ def play(tmp_path: Path) -> Callable[..., dict[str, str]]:
     script.write_text(PLAYER)
 
     def run(runs: dict[str, Any], **options: Any) -> dict[str, str]:
-        settings = {name: ({"exclude": each} if isinstance(each, str) else each) for name, each in runs.items()}
+        settings = {name: ({"unlabelled": each} if isinstance(each, str) else each) for name, each in runs.items()}
         planned = plan(recipe_of(tmp_path, base={"epochs": 2}, runs=settings))
         return run_locally(planned, Task(), worker=(sys.executable, "-I", str(script)), **options)
 
@@ -356,7 +391,8 @@ def test_one_that_fails_does_not_stop_the_others(play: Any, tmp_path: Path) -> N
     failed = play({"bad": "fails", "good": {}, "dead": "dies", "late": {"after": "bad"}})
     assert failed["bad s0"] == f"no luck today ({only(tmp_path, 'bad-*/study.log')})"
     assert failed["dead s0"].startswith("killed by SIGKILL (")
-    assert failed["late s0"] == "the run that it starts from failed"
+    assert failed["late s0"].startswith("bad-s0-")
+    assert failed["late s0"].endswith(", which it starts from, did not come to its end")
     assert set(failed) == {"bad s0", "dead s0", "late s0"}
     assert events(tmp_path) == ["begin bad", "begin good", "end good", "begin dead"]
     # What was killed before its first state starts anew; its log goes on.
@@ -391,6 +427,30 @@ def test_a_stop_lets_the_processes_save_and_starts_no_other(number: int, name: s
     assert play({"short": {}, "long": "waits", "later": {}}, say=said.append) == {}
     assert said[0].startswith("[1/2] long s0: goes on")
     assert events(tmp_path)[5:] == ["begin long", "end long", "begin later", "end later"]
+
+
+def test_whatever_goes_wrong_no_process_is_left_behind(play: Any, tmp_path: Path) -> None:
+    def broken(text: str) -> None:
+        raise BrokenPipeError(text)  # `evenface study ... | head`
+
+    def broken_later(text: str) -> None:
+        if "short" in text and "done" in text:
+            raise BrokenPipeError(text)
+
+    with pytest.raises(BrokenPipeError):
+        play({"a": {}}, say=broken)
+    with pytest.raises(BrokenPipeError):
+        play({"short": {}, "long": "waits"}, jobs=2, say=broken_later)
+    assert "saved long" in events(tmp_path)  # it was told, and waited for
+
+
+def test_a_folder_that_was_killed_before_its_first_state_is_made_anew(play: Any, tmp_path: Path) -> None:
+    (run,) = plan(recipe_of(tmp_path, base={"epochs": 2}, runs={"a": {}}))
+    (run.folder / "tensorboard").mkdir(parents=True)
+    (run.folder / ".last.ckpt.part").write_bytes(b"half")
+    (run.folder / "config.yaml").write_text(run.config.to_yaml())
+    assert play({"a": {}}) == {}
+    assert not (run.folder / ".last.ckpt.part").exists()
 
 
 def test_a_run_that_another_process_is_at_is_left_out(play: Any, tmp_path: Path) -> None:
@@ -453,6 +513,16 @@ def test_the_grids_hold_the_same_numbers(result: Any) -> None:
     assert any("Gain: points of mean recall over ce" in note for note in whole.notes)
 
 
+def test_scores_on_the_split_of_the_choice_are_told_as_such(study: tuple[Recipe, list[Run]], copy: Run) -> None:
+    recipe, _ = study
+    assert not any("Optimistic" in note for note in collect(recipe, [copy], resamples=50).notes)
+    evaluate(copy.folder, split="validation", device="cpu", workers=1)
+    chosen = dataclasses.replace(recipe, split="validation")
+    assert any(
+        note.startswith("Optimistic: the epoch was chosen on the validation") for note in collect(chosen, [copy], resamples=50).notes
+    )
+
+
 def test_a_part_of_the_runs(study: tuple[Recipe, list[Run]], copy: Run, tmp_path: Path) -> None:
     recipe, runs = study
     part = [run for run in runs if run.name != "ce"]
@@ -462,6 +532,7 @@ def test_a_part_of_the_runs(study: tuple[Recipe, list[Run]], copy: Run, tmp_path
     assert "gain" not in study_grid(found.comparison, found.minutes).head
     assert [row["gain"] for row in csv.DictReader(io.StringIO(study_csv(found.comparison, found.minutes)))] == ["", ""]
     late = copied(study, tmp_path, lr=0.5)
-    assert collect(recipe, [copy, late], resamples=100).missing == ("ce s0",)
+    late = dataclasses.replace(late, config=dataclasses.replace(late.config, seed=5))
+    assert collect(recipe, [copy, late], resamples=100).missing == ("ce s5",)
     with pytest.raises(DataError, match="No run of the study 'tiny' has been scored on test yet"):
         collect(recipe, [late])

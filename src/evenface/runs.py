@@ -36,7 +36,7 @@ from evenface.training.folder import train_fingerprint
 
 
 TTA = ("none", "flip", "experts")
-_NO_METHOD = ("seed", "output", "device", "workers", "store", "save_minutes", "tensorboard", "data_dir", "precision")
+_NO_METHOD = ("seed", "output", "device", "workers", "store", "save_minutes", "tensorboard", "precision")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +128,7 @@ def evaluate(
         if config.protocol == "paper":
             provenance["paper"] = _as_papers_report(run / "log.csv")
     same_data = own_data or (config is None and manifest.name == about.dataset)
-    provenance["optimistic"] = same_data and _chosen_on(about, split)
+    provenance["optimistic"] = same_data and chosen_on(about, split)
     metrics = summarise(
         predictions.true,
         predictions.predicted,
@@ -166,7 +166,7 @@ def compare(
     if tta not in TTA:
         raise ConfigError(f"--tta is one of {', '.join(TTA)}, not '{tta}'.")
     stem = stem_of(split, tta)
-    options, found, counts, optimistic = [], [], None, []
+    options, found, counts, optimistic, faces = [], [], None, [], set()
     for entry in runs:
         config, folder, model_path = _find(Path(entry))
         if config is None or folder != Path(entry):
@@ -178,13 +178,15 @@ def compare(
             raise ConfigError(f"{folder} {what}; run: evenface evaluate {folder} --split {split}{flag}")
         about = read_config(model_path)
         counts = counts or about.train_counts
-        if _chosen_on(about, split):
+        if chosen_on(about, split):
             optimistic.append(str(folder))
         settings = {k: v for k, v in dataclasses.asdict(config).items() if k not in ("method", "method_options")}
         method = dict(about.method or {"name": config.method})
         options.append({**settings, "method": method.pop("name"), **method})
         found.append((folder, config.seed, read_predictions(file)))
-    labels = method_labels(options, ignore=_NO_METHOD)
+        faces.add(_train_ids(folder))
+    # Where the same faces lie says nothing of a method; other faces do.
+    labels = method_labels(options, ignore=_NO_METHOD if len(faces) > 1 else (*_NO_METHOD, "data_dir"))
     table = [RunPredictions.of(str(folder), label, seed, p) for (folder, seed, p), label in zip(found, labels, strict=True)]
     comparison = compare_runs(table, without_duplicates=without_duplicates, resamples=resamples)
     if optimistic:
@@ -249,7 +251,7 @@ def _train_ids(run: Path) -> str:
         return ""
 
 
-def _chosen_on(about: ModelConfig, split: str) -> bool:
+def chosen_on(about: ModelConfig, split: str) -> bool:
     """Whether the model's epoch was chosen on that split."""
     selection = about.details.get("selection")
     return isinstance(selection, dict) and selection.get("split") == split

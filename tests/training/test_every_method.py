@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +25,15 @@ from evenface.training.run import resume, train
 
 AFTER_A_RUN = {"crt", "tau_norm"}
 """The methods that go on from a finished run."""
+
+
+PHASES: dict[str, dict[str, Any]] = {
+    "face2exp": {"finetune": 0.5},
+    "ldam_drw": {"start": 0.5},
+    "ride": {"start": 0.5},
+    "scn": {"relabel_from": 0.0, "margin2": 0.0},
+}
+"""Options that bring what comes late in a run into its two epochs."""
 
 
 @pytest.fixture
@@ -54,13 +65,18 @@ def test_a_run(
     assert_same: Callable[[Path, Path], None],
 ) -> None:
     init = str(whole / "best") if name in AFTER_A_RUN else "none"
-    config = settings(method=name, init=init, output="whole")
+    options = PHASES.get(name, {})
+    config = settings(method=name, method_options=options, init=init, output="whole")
     train(config)
 
-    stopped = settings(method=name, init=init, output="stopped").folder
+    other = settings(method=name, method_options=options, init=init, output="stopped")
+    stopped = other.folder
     stop_at(2)  # in the middle of the first epoch; tau_norm, which makes no step, asks once an epoch
     with pytest.raises(Interrupted):
-        train(settings(method=name, init=init, output="stopped"))
+        train(other)
+    stop_at(4)  # as a rule in the middle of the second epoch, the last
+    with contextlib.suppress(Interrupted):  # tau_norm has come to its end
+        resume(stopped)
     stop_at(0)
     resume(stopped)
     assert_same(config.folder, stopped)

@@ -53,7 +53,7 @@ def _about(name: str) -> dict[str, Any]:
 
     cls = get_method(name)
     made = create_method(name, Setting(BASIC, (100,) * len(BASIC), epochs=1), {})
-    idea = (inspect.getdoc(cls) or "").partition("\n")[0]
+    idea = inspect.cleandoc(cls.__doc__ or "").partition("\n")[0]  # its own; getdoc would take that of the base
     known = {key: getattr(cls, key, None) for key in ("title", "paper", "year")}
     return {"name": name, **known, "idea": idea, "views": made.views, "cost": costs()["methods"].get(name)}
 
@@ -101,20 +101,27 @@ def _json(found: Any) -> str:
 
 def _list_text(found: list[dict[str, Any]]) -> str:
     width = max(len(about["name"]) for about in found)
-    lines = [f"{'':<{width}}  year  views   time  memory  what it is"]
+    lines = [f"{'':<{width}}  year  views  epoch  memory  what it is"]
     for about in found:
-        cost = about["cost"] or {"time": "-", "memory": "-"}
-        numbers = f"{about['year'] or '':>4}  {about['views']:>5}  {_ratio(cost['time']):>5}  {_ratio(cost['memory']):>6}"
+        numbers = f"{about['year'] or '':>4}  {about['views']:>5}  {_epoch(about):>5}  {_memory(about):>6}"
         first = f"{about['name']:<{width}}  {numbers}  {about['title'] or ''}".rstrip()
         lines.append(textwrap.fill(first, WIDTH, subsequent_indent=" " * (width + 31)))
         lines += [_wrapped(text, width + 2) for text in (about["idea"], about["paper"]) if text]
         lines.append("")
-    end = "Time and memory: of a training step, relative to ce; - where nothing is trained. " + _measured()
+    end = f"views: 2 where the second, mirrored view is learnt from too. {_LEGEND} {_measured()}"
     return "\n".join([*lines, textwrap.fill(end, WIDTH), "", "evenface methods NAME shows the options of one."])
 
 
-def _ratio(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:.1f}"
+_LEGEND = "epoch: its time relative to ce; memory: of a training step, likewise; - where nothing is trained."
+
+
+def _epoch(about: dict[str, Any]) -> str:
+    """Time of an epoch: that of a step, times the steps."""
+    return f"{about['cost']['time'] * about['cost']['steps']:.1f}" if about["cost"] else "-"
+
+
+def _memory(about: dict[str, Any]) -> str:
+    return f"{about['cost']['memory']:.1f}" if about["cost"] else "-"
 
 
 def _one_text(about: dict[str, Any]) -> str:
@@ -164,12 +171,9 @@ def _plain(value: Any) -> str:
 
 
 def _list_markdown(found: list[dict[str, Any]]) -> str:
-    rows = []
-    for a in found:
-        cost = [a["cost"][key] if a["cost"] else None for key in ("time", "memory")]
-        rows.append([f"`{a['name']}`", a["title"], a["year"], a["views"], *cost, a["idea"], a["paper"]])
-    head = ["method", "title", "year", "views", "time", "memory", "idea", "paper"]
-    return f"{_table(head, rows)}\n\nTime and memory of a step, relative to `ce`. {_measured()}"
+    rows = [[f"`{a['name']}`", a["title"], a["year"], a["views"], _epoch(a), _memory(a), a["idea"], a["paper"]] for a in found]
+    head = ["method", "title", "year", "views", "epoch", "memory", "idea", "paper"]
+    return f"{_table(head, rows)}\n\n{_LEGEND} {_measured()}"
 
 
 def _one_markdown(about: dict[str, Any]) -> str:
@@ -182,7 +186,8 @@ def _one_markdown(about: dict[str, Any]) -> str:
         ]
         for o in about["options"]
     ]
-    head = f"**{about['title']}** (`{about['name']}`, {about['year']}): {about['idea']} {about['paper'] or ''}"
+    named = ", ".join([f"`{about['name']}`", *([str(about["year"])] if about["year"] else [])])
+    head = f"**{about['title'] or about['name']}** ({named}): {about['idea']} {about['paper'] or ''}".rstrip()
     return f"{head}\n\n{_table(['flag', 'takes', 'default', 'meaning'], rows)}"
 
 

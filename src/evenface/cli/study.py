@@ -5,7 +5,7 @@
   evenface study recipes/rivals_ferplus_cpu.yaml --data-dir DIR --only ce,rbcf --seeds 0,1,2
 
 A finished run is never trained again and an interrupted one is gone on with: the same command goes on with a study that was stopped.
-The table is printed and written to table.md and table.csv in the study's folder.
+The table is printed and written to table.md and table.csv in the study's folder; with --only it is of those runs, and printed only.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ def run(args: argparse.Namespace) -> int:
         except TrainingError as error:
             raise TrainingError(f"{error} Go on with: {shlex.join(command)}") from error
     if len(failed) < len(runs):
-        _show(out, recipe, collect(recipe, whole), output, command)
+        # A part of the runs is shown and not written: table.md is that of the whole recipe.
+        _show(out, recipe, collect(recipe, whole if only is None else runs), None if only is not None else output, command)
     for name, reason in failed.items():
         print(f"evenface study: {name} failed: {reason}", file=sys.stderr)
     return 1 if failed else 0
@@ -99,19 +100,22 @@ def _listed(recipe: Recipe, whole: Sequence[Run], runs: Sequence[Run], output: P
     return Grid(recipe.name, ("run", "seed", "method", "state", "folder"), tuple(rows), notes=tuple(notes))
 
 
-def _show(console: Console, recipe: Recipe, result: StudyResult, output: Path, command: Sequence[str]) -> None:
-    """Prints the tables and writes them."""
+def _show(console: Console, recipe: Recipe, result: StudyResult, output: Path | None, command: Sequence[str]) -> None:
+    """Prints the tables, and writes them where there is an output."""
     from evenface.files import write_text
     from evenface.report.study import study_csv, study_grid, study_grids
 
     found = (result.comparison, result.minutes)
     for grid in study_grids(*found, result.train_counts):
         console.print(grid)
+    for note in result.notes:
+        _say(console, note)
+    if output is None:
+        return
     tta = "" if recipe.tta == "none" else f", --tta {recipe.tta}"
     scope = f"Split: {recipe.split}{tta}, n = {sum(result.comparison.n)}. Command:"
     head = "\n\n".join([f"# {recipe.name}", *([recipe.about] if recipe.about else []), scope, f"    {shlex.join(command)}", ""])
     notes = "".join(f"\n{note}\n" for note in result.notes)
     write_text(output / "table.md", head + study_grid(*found, result.train_counts).markdown() + notes)
     write_text(output / "table.csv", study_csv(*found))
-    for note in (*result.notes, f"written   {output / 'table.md'}\n          {output / 'table.csv'}"):
-        _say(console, note)
+    _say(console, f"written   {output / 'table.md'}\n          {output / 'table.csv'}")

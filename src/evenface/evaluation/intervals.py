@@ -24,7 +24,8 @@ resample and adds nothing to the width; its own Wilson interval shows what is no
 same ones, plus the mean of S trainings drawn anew, as a deviation of their observed scores from the observed mean. The scatter
 between trainings holds some of the images' noise again, so the interval is a little wide where trainings differ by little else. Measured
 with three trainings and FERPlus's counts, the mean recall's interval holds the truth in 94 to 95 %, that of the overall in 96 %, but only
-in 86 % where the recalls of a class scatter by 5 points from training to training: three values do not tell their own spread. Drawing both at once from the same table would count that noise three times over.
+in 86 % where the recalls of a class scatter by 5 points from training to training: three values do not tell their own spread. Drawing
+both at once from the same table would count that noise three times over.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ AnyOptions: TypeAlias = Options  # inside Method, `Options` is the class variabl
 
 
 class Method(nn.Module):
-    """Base of all methods; a subclass needs `info` fields, `Options` and `loss`.
+    """Base of all methods; a subclass needs `loss`, and for the lists `name`, `title`, `paper`, `year` and `Options`.
 
     It is an nn.Module so that buffers (class weights) move to the device and parameters (extra heads) reach the optimiser.
     """

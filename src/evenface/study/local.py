@@ -21,7 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
-from evenface.errors import TrainingError
+from evenface.errors import ConfigError, TrainingError
 from evenface.study.recipe import Run
 from evenface.study.state import minutes, state_of
 from evenface.study.work import Task
@@ -67,7 +67,7 @@ def run_locally(
     working: list[_Working] = []
     failed: dict[Path, str] = {}
     number, total = 0, len(waiting)
-    with _signals() as came:
+    with _signals() as came, _ended(working):
         while working or (waiting and not came):
             for run in list(waiting):
                 if came or len(working) >= jobs:
@@ -84,7 +84,8 @@ def run_locally(
                         say(f"[{number}/{total}] {run}: {'goes on' if states[run.folder].begun else 'starts'}, {_log(run.folder)}")
                 elif run.after in failed:
                     waiting.remove(run)
-                    failed[run.folder] = "the run that it starts from failed"
+                    failed[run.folder] = f"{run.after.name}, which it starts from, did not come to its end"
+                    say(f"        {run}: left out, since {failed[run.folder]}")
             time.sleep(_PAUSE)
             for each in list(working):
                 ended = each.process.poll() is not None
@@ -95,7 +96,12 @@ def run_locally(
                 working.remove(each)
                 each.log.close()
                 run = each.run
-                states[run.folder] = state_of(run, task.split, task.tta)
+                try:
+                    states[run.folder] = state_of(run, task.split, task.tta)
+                except ConfigError as error:
+                    failed[run.folder] = str(error)
+                    say(f"        {run}: failed; {error}")
+                    continue
                 if each.process.returncode == 0 and states[run.folder].done:
                     say(f"        {run}: done{_took(run.folder)}")
                 elif not came:
@@ -105,6 +111,19 @@ def run_locally(
         done = sum(state.done for state in states.values())
         raise TrainingError(f"Stopped by {came[0]}: {done} of {len(states)} runs are done, those at work can be gone on with.")
     return {str(run): failed[run.folder] for run in runs if run.folder in failed}
+
+
+@contextlib.contextmanager
+def _ended(working: list[_Working]) -> Iterator[None]:
+    """Whatever goes wrong here, no process is left behind: each is told to save and waited for."""
+    try:
+        yield
+    finally:
+        for each in working:
+            each.process.terminate()
+        for each in working:
+            each.process.wait()
+            each.log.close()
 
 
 def _start(run: Run, task: Task, worker: Sequence[str], environment: Mapping[str, str]) -> _Working | None:
@@ -158,7 +177,8 @@ def _house(each: _Working) -> None:
 def _clear_stillborn(folder: Path) -> None:
     """Removes the folder of a run that was killed between its making and its first state: it holds nothing to go on from."""
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if names and not names & {"last.ckpt", "log.csv", "best"} and names <= {"config.yaml", "environment.json", "study.log"}:
+    parts = {name for name in names if name.startswith(".") and name.endswith(".part")}  # files that were being written
+    if names and names - parts <= {"config.yaml", "environment.json", "study.log", "tensorboard"}:
         if "study.log" in names:
             (folder / "study.log").rename(folder.with_name(f"{folder.name}.log"))
         shutil.rmtree(folder)

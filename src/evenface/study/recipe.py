@@ -32,7 +32,7 @@ import yaml
 from evenface.data.manifest import SPLITS
 from evenface.errors import ConfigError, unknown_name
 from evenface.runs import TTA
-from evenface.training.config import PRESETS, TrainConfig, from_dict
+from evenface.training.config import PRESETS, TrainConfig, from_dict, resolved
 
 
 KEYS = ("name", "about", "base", "runs", "seeds", "split", "tta", "output")
@@ -101,6 +101,20 @@ class Run:
 # -------------------- from the file
 
 
+def _once(node: yaml.Node | None) -> None:
+    """Refuses a mapping with a key that comes twice: the second run of a name would silently take the place of the first."""
+    if isinstance(node, yaml.MappingNode):
+        keys = [key.value for key, _ in node.value]
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice is not None:
+            raise ConfigError(f"'{twice}' comes twice in one mapping; give the second another name.")
+        for _, value in node.value:
+            _once(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _once(value)
+
+
 def read_recipe(path: str | os.PathLike[str]) -> Recipe:
     """Reads and checks a recipe.
 
@@ -109,7 +123,8 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
     """
     path = Path(path)
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        values = yaml.safe_load(text)
     except OSError as error:
         raise ConfigError(f"The recipe {path} cannot be read: {error.strerror}.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -117,6 +132,7 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
     if not isinstance(values, dict) or not isinstance(values.get("runs"), dict) or not values["runs"]:
         raise ConfigError(f"{path} is no recipe; it holds at least `runs`, a mapping from names to settings.")
     try:
+        _once(yaml.compose(text, Loader=yaml.SafeLoader))
         return _recipe(values, path.stem)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
@@ -149,7 +165,7 @@ def _recipe(values: dict[str, Any], stem: str) -> Recipe:
         raise ConfigError(unknown_name("split", str(split), SPLITS))
     if tta not in TTA:
         raise ConfigError(unknown_name("tta", str(tta), TTA))
-    _check_one_set(runs)
+    _check_one_set(runs, split)
     output = Path(str(values.get("output") or f"runs/{name}"))
     return Recipe(name, str(values.get("about", "")).strip(), base, runs, after, check_seeds(values.get("seeds", [0])), split, tta, output)
 
@@ -166,7 +182,7 @@ def _settings(values: Any, where: str, *further: str) -> dict[str, Any]:
         if name not in (*known, "preset", *further):
             raise ConfigError(f"{where}: {unknown_name('setting', str(name), [*known, 'preset', *further])}")
     preset = values.get("preset")
-    if preset is not None and preset not in PRESETS:
+    if preset is not None and (not isinstance(preset, str) or preset not in PRESETS):
         raise ConfigError(f"{where}: {unknown_name('preset', str(preset), PRESETS)}")
     return {**(PRESETS[preset] if preset is not None else {}), **{name: value for name, value in values.items() if name != "preset"}}
 
@@ -195,7 +211,7 @@ def _config(run: str, settings: Mapping[str, Any]) -> TrainConfig:
 
 def _check_after(runs: Mapping[str, Any], after: Mapping[str, str]) -> None:
     for run, first in after.items():
-        if first not in runs:
+        if not isinstance(first, str) or first not in runs:
             raise ConfigError(f"the run '{run}' comes after an unknown one: {unknown_name('run', str(first), runs)}")
     for run in after:
         seen, at = [run], after[run]
@@ -206,10 +222,15 @@ def _check_after(runs: Mapping[str, Any], after: Mapping[str, str]) -> None:
             raise ConfigError(f"The runs {', '.join(seen)} wait for one another; one of them must come without `after`.")
 
 
-def _check_one_set(runs: Mapping[str, Mapping[str, Any]]) -> None:
+def _check_one_set(runs: Mapping[str, Mapping[str, Any]], split: str) -> None:
     """All runs are scored on the same faces."""
     default = TrainConfig()
-    for key in ("dataset", "classes"):
+    keys = ["dataset", "classes", "labels", "exclude"]
+    if any(settings.get("dataset") in _PLACES for settings in runs.values()):
+        keys.append("data_dir")
+    if split == "validation":
+        keys += ["protocol", "val_fraction", "data_seed"]  # which faces are set aside
+    for key in keys:
         found = {run: settings.get(key, getattr(default, key)) for run, settings in runs.items()}
         if len(set(found.values())) > 1:
             first, *others = found.items()
@@ -279,9 +300,9 @@ def _make(name: str, seed: int, output: Path, configs: Mapping[str, TrainConfig]
         first = _make(after[name], seed, output, configs, after, made) if name in after else None
         key = fingerprint(config, None if first is None else first.folder.name)
         folder = output / f"{name}-s{seed}-{key}"
-        config = dataclasses.replace(config, output=str(folder))
+        config = resolved(dataclasses.replace(config, output=str(folder)))  # the run folder keeps whole paths; the hash keeps the recipe's
         if first is not None:
-            config = dataclasses.replace(config, init=str(first.folder / "best"))
+            config = dataclasses.replace(config, init=str((first.folder / "best").resolve()))
         made[name] = Run(name, config, None if first is None else first.folder)
     return made[name]
 

@@ -11,7 +11,7 @@ from evenface.errors import DataError
 from evenface.evaluation.compare import Comparison, RunPredictions, compare_runs
 from evenface.evaluation.records import read_predictions
 from evenface.model_folder import read_config
-from evenface.runs import stem_of
+from evenface.runs import chosen_on, stem_of
 from evenface.study.recipe import Recipe, Run
 from evenface.study.state import minutes, state_of
 
@@ -59,8 +59,8 @@ def collect(recipe: Recipe, runs: Sequence[Run], *, resamples: int = 10_000) -> 
     missing = tuple(str(run) for run in runs if run not in done)
     if missing:
         notes.append(f"Not there yet: {', '.join(missing)}.")
-    if any(run.config.protocol == "paper" for run in done) and recipe.split == "test":
-        notes.append("Optimistic: the epoch was chosen on the test images, as the papers do; not an estimate for new faces.")
+    if any(chosen_on(read_config(run.folder / "best"), recipe.split) for run in done):
+        notes.append(f"Optimistic: the epoch was chosen on the {recipe.split} images themselves; not an estimate for new faces.")
     spent = {run.name: [minutes(other.folder) for other in done if other.name == run.name] for run in done}
     means = {name: float(np.mean([m for m in found if m is not None])) if any(found) else None for name, found in spent.items()}
     return StudyResult(comparison, means, read_config(done[0].folder / "best").train_counts, missing, tuple(notes))

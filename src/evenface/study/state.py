@@ -62,7 +62,7 @@ def state_of(run: Run, split: str, tta: str) -> State:
 
 
 def minutes(folder: Path) -> float | None:
-    """How long a run was trained, over all its sessions; None where its state is no longer there."""
+    """How long a run was trained, stops left out; None where its state is no longer there."""
     try:
         saved = torch.load(folder / "last.ckpt", map_location="cpu", weights_only=True, mmap=True)  # reads no weights
         return float(saved["state"]["seconds"]) / 60

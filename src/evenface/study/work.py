@@ -61,6 +61,7 @@ def main() -> int:
     try:
         work(TrainConfig(**task.pop("config")), Task(**task), Console(width=140))
     except EvenfaceError as error:
-        print(error, file=sys.stderr)
+        first, *more = str(error).splitlines()
+        print("\n".join([*more, first]), file=sys.stderr)  # such as the tree that was looked for, and last what went wrong
         return error.exit_code
     return 0

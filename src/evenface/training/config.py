@@ -172,6 +172,18 @@ def _range(low: float, high: float) -> str:
     return f"{least} and " + ("less than 1" if high == _BELOW_1 else f"at most {high:g}")
 
 
+def resolved(config: TrainConfig) -> TrainConfig:
+    """The config with whole paths, so that the run can be resumed and scored from any folder."""
+    given = {name: getattr(config, name) for name in ("data_dir", "unlabelled", "exclude", "init")}
+    if config.init in ("none", "pretrained", "dlib-face") or not Path(config.init).expanduser().exists():  # a name, not a path
+        del given["init"]
+    whole: dict[str, Any] = {name: str(Path(value).expanduser().resolve()) for name, value in given.items() if value is not None}
+    path, colon, name = config.method.rpartition(":")
+    if colon:  # a method in a file of the user's
+        whole["method"] = f"{Path(path).expanduser().resolve()}:{name}"
+    return dataclasses.replace(config, **whole)
+
+
 def load_config(path: Path) -> TrainConfig:
     """Reads a run's `config.yaml`."""
     try:

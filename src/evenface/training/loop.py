@@ -52,7 +52,7 @@ class State:
         epoch, step: the next to be done.
         sums: loss and parts, summed over this process's faces of the epoch so far; tensors on the device, so that adding does not wait for
             it, and kept as they are when the run is saved, so that saving changes no bit of the log.
-        seconds: of training, of all sessions of the run.
+        seconds: of training, stops left out.
         epoch_began: `seconds` at the start of the epoch.
     """
 

@@ -30,7 +30,7 @@ from evenface.methods.base import Method, Picture, Setting
 from evenface.models.classifier import Classifier, build_classifier
 from evenface.models.init import load_init
 from evenface.training.checkpoint import load_state
-from evenface.training.config import TrainConfig, load_config
+from evenface.training.config import TrainConfig, load_config, resolved
 from evenface.training.data import load_manifest, selection_split
 from evenface.training.folder import RunFolder, fingerprint, require_new
 from evenface.training.loop import Loop
@@ -65,7 +65,7 @@ def train(config: TrainConfig, *, command: Sequence[str] = (), console: Console 
         StorageError: a full disk.
     """
     require_new(config.folder)  # before the data are read, which may take minutes
-    return _run(_resolved(config), None, command, console)
+    return _run(resolved(config), None, command, console)
 
 
 def resume(folder: str | os.PathLike[str], *, command: Sequence[str] = (), console: Console | None = None) -> RunResult:
@@ -84,18 +84,6 @@ def resume(folder: str | os.PathLike[str], *, command: Sequence[str] = (), conso
             _sayer(console)(f"finished  all {config.epochs} epochs of {path} were done before; nothing to go on with")
         return RunResult(path, done["best_epoch"] + 1, done["best"], config.select, selection_split(config), done["seconds"])
     return _run(config, saved, command, console)
-
-
-def _resolved(config: TrainConfig) -> TrainConfig:
-    """The config with whole paths, so that the run can be resumed and scored from any folder."""
-    given = {name: getattr(config, name) for name in ("data_dir", "unlabelled", "exclude", "init")}
-    if config.init in ("none", "pretrained", "dlib-face") or not Path(config.init).expanduser().exists():  # a name, not a path
-        del given["init"]
-    whole: dict[str, Any] = {name: str(Path(value).expanduser().resolve()) for name, value in given.items() if value is not None}
-    path, colon, name = config.method.rpartition(":")
-    if colon:  # a method in a file of the user's
-        whole["method"] = f"{Path(path).expanduser().resolve()}:{name}"
-    return dataclasses.replace(config, **whole)
 
 
 def _run(config: TrainConfig, saved: dict[str, Any] | None, command: Sequence[str], console: Console | None) -> RunResult:
