@@ -118,6 +118,14 @@ def test_a_python_block_of_the_losses_runs(number: int) -> None:
     exec(compile(text, f"losses.md, block {number}", "exec"), {"__name__": "block"})
 
 
+def test_every_loss_stands_in_its_page() -> None:
+    from evenface import losses
+
+    page = (ROOT / "docs" / "losses.md").read_text(encoding="utf-8")
+    missing = [name for name in losses.__all__ if f"`{name}`" not in page]
+    assert not missing
+
+
 @pytest.mark.slow
 def test_the_python_block_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the smallest network and a single epoch in place of what it names."""

@@ -42,6 +42,7 @@ def test_classes_come_alike_by_default(setting: Setting) -> None:
     assert np.bincount(labels[rows]) / len(labels) == pytest.approx([0.25] * 4, abs=0.016)
 
 
-def test_random_weights_are_no_start(setting: Setting, classifier: Callable[[], Classifier]) -> None:
+@pytest.mark.parametrize("init", ["none", "pretrained", "dlib-face"])
+def test_weights_that_saw_no_expression_are_no_start(init: str, setting: Setting, classifier: Callable[[], Classifier]) -> None:
     with pytest.raises(ConfigError, match=r"frozen backbone of a finished run; name that run, such as --init runs/x"):
-        create_method("crt", setting, {}).prepare(classifier())
+        create_method("crt", dataclasses.replace(setting, init=init), {}).prepare(classifier())

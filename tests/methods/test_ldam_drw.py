@@ -43,7 +43,7 @@ def test_the_rarest_class_has_the_largest_margin_and_weights_come_at_the_end(
         assert method.loss(batch, model).total.item() == pytest.approx(by_hand(logits, batch.labels, counts, weights), rel=1e-5)
 
 
-@pytest.mark.parametrize(("start", "epochs", "first"), [(0.8, 200, 160), (0.8, 3, 2), (0.5, 10, 5), (0.0, 4, 0)])
+@pytest.mark.parametrize(("start", "epochs", "first"), [(0.8, 200, 160), (0.8, 3, 2), (0.8, 2, 1), (0.8, 1, 0), (0.5, 10, 5), (0.0, 4, 0)])
 def test_the_start_is_a_share_of_the_epochs(start: float, epochs: int, first: int, setting: Setting) -> None:
     method = create_method("ldam_drw", dataclasses.replace(setting, epochs=epochs), {"start": start})
     states = []

@@ -217,3 +217,11 @@ def test_ids_left_out_and_a_class_that_is_left_empty(settings: Settings, tmp_pat
         load_manifest(settings(exclude=str(tmp_path / "drop.txt")))
     with pytest.raises(ConfigError, match=r"cannot be read"):
         load_manifest(settings(exclude=str(tmp_path / "gone.txt")))
+
+
+def test_an_average_that_would_do_nothing_is_refused(settings: Any) -> None:
+    config = settings(method="pt", ema=0.9)
+    with pytest.raises(ConfigError, match=r"'pt' keeps a network with an average of its own, so --ema would do nothing"):
+        train(config)
+    assert not config.folder.exists()
+    train(settings(method="dmue", ema=0.9, epochs=1, output="branches"))  # what it keeps is a part of the network

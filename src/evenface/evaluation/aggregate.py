@@ -5,10 +5,10 @@
     weights = expert_weights(face, mirror)             # (K,)
     probabilities = weighted(face, weights)            # (n, L)
 
-An expert that suits the faces is sure of them and says the same of both views. All faces are looked at together, so the weights, and
-with them the answer for one face, depend on which others are scored, though not on their order or on batches. The authors climb by SGD on
-random crops, and stop early when a weight falls below 0.05; here the views are fixed, the climb from equal weights goes to the top, and no
-weight may fall below 0.05.
+An expert that suits the faces is sure of them and says the same of both views. All faces are looked at together, so the weights, and with
+them the answer for one face, depend on which others are scored, though not on their order or on batches. The authors climb by SGD on random
+crops, maximise the cosine of the two predictions and stop early when a weight falls below 0.05; here it is the inner product (it asks for
+more confidence), the views are fixed, the climb from equal weights goes to the top, and no weight may fall below 0.05.
 """
 
 from __future__ import annotations

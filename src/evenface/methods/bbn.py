@@ -11,8 +11,10 @@ Where this is not the published code:
 
 * A batch of N faces holds N / 2 of each sampler (the code's N are of each), so an epoch has twice the steps: give twice the --batch-size
   for as many steps as other methods make. Both halves go through the shared trunk as one batch, so its batch norms see them together.
-* Both branches start from the pretrained last block. In the code the re-balancing block starts anew, since its weights are not found by
-  name: `--rebalancing fresh`.
+* Both branches start from the pretrained last block. In the code both start anew, since their weights are not found by name; that costs the
+  conventional branch its start, so `--rebalancing fresh` makes only the re-balancing block new.
+* The schedule wants epochs: in a run of two, alpha is 1 and 0.75, and the re-balancing half, which counts in full at test, is hardly
+  trained.
 * The re-balancing block and the head are left out of weight decay. Near alpha = 1 they hardly have a gradient, and Adam, which scales each
   step to the learning rate, would let the decay alone take their weights to 0. `--decay-rebalancing` decays them as all others.
 * The paper's recipe is SGD over 90 to 200 epochs; here the optimiser is that of the run.
@@ -41,7 +43,7 @@ from evenface.models.classifier import Classifier
 @dataclass(frozen=True)
 class BbnOptions(Options):
     rebalancing: Literal["pretrained", "fresh"] = field(
-        default="pretrained", metadata=about("start of the re-balancing block: the pretrained last block, or random (published code)")
+        default="pretrained", metadata=about("start of the re-balancing block: the pretrained last block, or random")
     )
     decay_rebalancing: bool = field(default=False, metadata=about("weight decay also on the re-balancing block and the head"))
 

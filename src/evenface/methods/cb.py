@@ -2,8 +2,9 @@
 
     total = mean_n B_y L(z, y)          L: softmax cross-entropy, one-against-rest binary cross-entropy, or its focal form
 
-Defaults are those of the authors' script: beta 0.9999, gamma 1. The one-against-rest forms start with the head's bias at -log(L - 1), so
-that every output says 1 / L, and that bias is left out of weight decay.
+Beta 0.9999 and gamma 1 are those of the authors' script, which trains the focal form; the default here is the softmax form. The
+one-against-rest forms start with the head's bias at -log(L - 1), so that every output says 1 / L, and that bias is left out of weight
+decay.
 """
 
 from __future__ import annotations

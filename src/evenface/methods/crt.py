@@ -9,6 +9,8 @@ of `resample` are its ablations.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from torch import nn
 
 from evenface.errors import ConfigError
@@ -23,7 +25,7 @@ class Crt(Resample):
     title = "Classifier re-training"
 
     def prepare(self, model: nn.Module) -> nn.Module:
-        if self.setting.init == "none":
+        if not Path(self.setting.init).expanduser().exists():  # `none`, or a name of weights that never saw an expression
             raise ConfigError("'crt' trains a new head on the frozen backbone of a finished run; name that run, such as --init runs/x.")
         model.get_submodule("backbone").requires_grad_(False)
         return model

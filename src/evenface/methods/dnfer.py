@@ -8,8 +8,9 @@ own, which moves with the network and knows nothing of the share of wrong labels
 
 The authors warm up for 5 of 40 epochs; here that is a share of the epochs, rounded up. Their loss file of the time of writing fails after
 the threshold (names that are not defined, and probabilities where logits belong), so this follows the idea. Theirs: Adam, 1e-2 for the
-classifier (`lr_scale` 10) and 1e-3 for the rest, x0.95 per epoch, batch 128. With votes as labels the loss is taken against the votes, the
-selection by the class with most of them.
+classifier (`lr_scale` 10) and 1e-3 for the rest, x0.95 per epoch, batch 128. Only the weak and the strong picture are learnt from: the
+run's own augmentation has no effect. With votes as labels the loss is taken against the votes, the selection by the class with most of
+them.
 """
 
 from __future__ import annotations

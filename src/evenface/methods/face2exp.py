@@ -15,8 +15,8 @@ h tells of the weights alone; the authors measure in training mode, where the ba
 
 Theirs: SGD 1e-3 for both, batch 32, mu 7, RandAugment 2 of 16, 180,000 steps; then the student, which is what they evaluate, is tuned on
 the labelled faces. Here mu is 1 unless asked for, and the last `finetune` of the epochs train the student on the labelled, balanced faces
-alone, at the run's rate (the teacher stands still but for its optimiser's momentum). lam_u, temperature and the lack of a threshold are
-those of their code.
+alone, at the run's rate (the teacher then has only its optimiser's momentum and weight decay); 0.1 of up to 5 epochs is none. lam_u,
+temperature and the lack of a threshold are those of their code.
 """
 
 from __future__ import annotations

@@ -49,7 +49,8 @@ class LdamDrw(Weighted):
         super().__init__(options, setting)
         margins = torch.from_numpy(ldam_margins(setting.counts, self.options.max_margin))
         self.register_buffer("margins", margins.float(), persistent=False)  # follow from the counts, as class weights do
-        self.begin = round(self.options.start * setting.epochs)  # 0-based epoch
+        o, epochs = self.options, setting.epochs
+        self.begin = min(round(o.start * epochs), epochs - 1) if o.start < 1 else epochs  # 0-based; short runs have one weighted epoch
         self.weighted = self.begin == 0
 
     def prepare(self, model: nn.Module) -> nn.Module:

@@ -12,7 +12,8 @@ the divergence to each other expert; that to their mean is the authors' own shor
 
 Left out is the second stage, a router that asks further experts only for the faces that the first ones are unsure of: it is trained after
 the experts, saves compute at test time and does not raise accuracy. All experts are asked for every face. They are full copies of the last
-stage, not narrower ones, since those could not keep pretrained weights (see `evenface.models.experts`).
+stage; the authors' are narrower and begin a stage earlier (see `evenface.models.experts`). With `--base ce` the class weights count from
+`start` on too, where the authors leave cross-entropy unweighted.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ classes are alike, the third where the rare are frequent. By default the answer 
 The paper then weights the experts for the faces at hand, without their labels, by how much they agree on two views of a face:
 `evenface evaluate RUN --tta experts` (see `evenface.evaluation.aggregate`). The log tells the sum of the three losses as `cls`, and each.
 
-The heads are cosine with scale 30, as the paper's; `--head linear` for plain ones. The experts are full copies of the last stage.
+The heads are cosine with scale 30, as the paper's; `--head linear` for plain ones. The experts are full copies of the last stage
+(see `evenface.models.experts`).
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ The high group are the int(beta N) faces of highest importance in the batch (bet
 authors' own run with 64 faces takes 0.07). After a step, if p = softmax of the logits has max_l p_l - p_y > margin2 (0.2), the face's label
 becomes argmax_l p_l; the loss of that step took the old label. Each process ranks its own part of the batch.
 
-* Relabelling begins after a share of the epochs, the paper's 10 of 70.
+* Relabelling begins after a share of the epochs, the paper's 10 of 70; the code begins in the tenth.
 * `--relabel low` relabels faces of the low group only, as the paper says, `--relabel all` any face, as the published code does.
 * Where there are vote distributions, they are the target until a face is relabelled.
 

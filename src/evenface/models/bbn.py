@@ -38,7 +38,7 @@ class Bilateral(Classifier):
         return next(module for module in self.backbone.modules() if isinstance(module, Branches))
 
     def restart_rebalancing(self) -> None:
-        """Gives the layers of the re-balancing block new random weights, as the authors' loader leaves them.
+        """Gives the layers of the re-balancing block new random weights.
 
         What knows no start of its own (dlib's affine, layer scales, Swin's position biases) keeps its pretrained value.
         """

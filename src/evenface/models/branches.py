@@ -10,6 +10,7 @@ The copied part is replaced where it stands, so this works for every backbone: w
 |---|---|---|---|---|---|
 | `block` | the last residual block | `layer4[-1]` | the last block of the last stage | the last block of the last stage | the last block |
 | `stage` | the last stage | `layer4` | the last stage | the last stage | from the last down block on |
+MobileNetV3's last stage is a single 1x1 convolution without a residual block: there each copy is that convolution.
 """
 
 from __future__ import annotations

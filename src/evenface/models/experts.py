@@ -7,8 +7,8 @@
 The mean of a class map over space is the logit up to the mean bias: where heads are cosine, the map of a face is taken with the normalised
 weights and divided by the length of its pooled feature, s W_k F / |GAP(F)|.
 
-RIDE's experts are narrower than the stage they stand for, which saves compute. A narrower copy cannot keep pretrained weights, so these are
-copies in full width and all start from the weights that the backbone came with.
+The experts of RIDE's code are the last two stages of a ResNet, narrowed to save compute. A narrower copy cannot keep pretrained weights, so
+these are copies of the last stage in full width, and all start from the weights that the backbone came with.
 """
 
 from __future__ import annotations

@@ -126,6 +126,8 @@ def assemble(
     setting = Setting(manifest.class_names, tuple(counts.values()), config.epochs, config.passes, labels, config.init, config.batch_size)
     method = create_method(config.method, setting, config.method_options)
     network = cast(Classifier, method.prepare(model))
+    if config.ema is not None and not _part_of(method.deploy(network), network):
+        raise ConfigError(f"'{config.method}' keeps a network with an average of its own, so --ema would do nothing; leave it out.")
     pool = _pool(config, method, manifest, stores["train"], fabric.device, say)
     folder = RunFolder(
         config, manifest, stores["train"].manifest, select_split, {"source": config.init, "sha256": init.sha256, "summary": str(init)}
@@ -150,8 +152,12 @@ def assemble(
         )
     for note in method.notes():
         say(f"          {note}")
+    if method.batchwise and fabric.world_size > 1:
+        say(
+            "          It relates the faces of a batch to one another, each process those of its own share: the number of processes counts."
+        )
     if stores["train"].manifest.soft_targets() is not None:
-        say("          Vote distributions are the targets of cross-entropy; focal, cb and mek terms take the most voted label.")
+        say("          Vote distributions are the target; docs/method.md names the methods that take the most voted label.")
     say(f"device    {device}, {precision} ({reason})" + (f", {fabric.world_size} processes" if fabric.world_size > 1 else ""))
     say(f"folder    {folder.path}")
     if config.protocol == "paper":
@@ -235,6 +241,11 @@ def _open(manifest: Manifest, split: str, config: TrainConfig, device: torch.dev
     if store.unreadable:
         say(f"skipped   {len(store.unreadable)} {split} images that cannot be read: {', '.join(store.unreadable[:5])}")
     return store
+
+
+def _part_of(model: torch.nn.Module, network: torch.nn.Module) -> bool:
+    """Whether a model holds weights of the network."""
+    return bool({id(p) for p in model.parameters()} & {id(p) for p in network.parameters()})
 
 
 def _pool(
