@@ -528,7 +528,7 @@ def test_a_part_of_the_runs(study: tuple[Recipe, list[Run]], copy: Run, tmp_path
     part = [run for run in runs if run.name != "ce"]
     found = collect(recipe, part, resamples=100)
     assert found.comparison.pairs == ()
-    assert any("ce, the first run of the recipe, is not there yet" in note for note in found.notes)
+    assert any("ce, the first run of the recipe, is not among the runs here" in note for note in found.notes)
     assert "gain" not in study_grid(found.comparison, found.minutes).head
     assert [row["gain"] for row in csv.DictReader(io.StringIO(study_csv(found.comparison, found.minutes)))] == ["", ""]
     late = copied(study, tmp_path, lr=0.5)

@@ -65,7 +65,7 @@ def test_from_the_list_to_the_table(cli: Any, faces: Path, monkeypatch: pytest.M
     part = cli("study", file, "--only", "eac")
     assert part.code == 0, part.err
     assert "eac s0: done [sic]" in part.out
-    assert "ce, the first run of the recipe, is not there yet" in part.out
+    assert "ce, the first run of the recipe, is not among the runs here" in part.out
     assert not Path("runs/small/table.md").exists()  # which is of the whole recipe
     assert states(cli("study", file, "--dry-run").out) == {("ce", "0"): "to do", ("eac", "0"): "done"}
 

@@ -55,7 +55,7 @@ def collect(recipe: Recipe, runs: Sequence[Run], *, resamples: int = 10_000) -> 
     notes = []
     if done[0].name != baseline:
         comparison = dataclasses.replace(comparison, pairs=())
-        notes.append(f"{baseline}, the first run of the recipe, is not there yet; without it there are no differences.")
+        notes.append(f"{baseline}, the first run of the recipe, is not among the runs here; without it there are no differences.")
     missing = tuple(str(run) for run in runs if run not in done)
     if missing:
         notes.append(f"Not there yet: {', '.join(missing)}.")
