@@ -34,6 +34,7 @@ from torch import nn
 from evenface.errors import ConfigError
 from evenface.losses import cross_entropy
 from evenface.methods._options import about
+from evenface.methods._processes import processes
 from evenface.methods._sampling import class_counts, class_probabilities, draw_rows
 from evenface.methods.base import AnyOptions, Batch, Losses, Method, Options, Setting
 from evenface.models.bbn import Bilateral
@@ -64,7 +65,7 @@ class Bbn(Method):
         self.alpha = 1.0
 
     def prepare(self, model: nn.Module) -> nn.Module:
-        world = _processes()
+        world = processes()
         if self.setting.batch_size < 4 * world:
             raise ConfigError(
                 f"'bbn' needs a --batch-size of {4 * world} or more with {world} process{'es' if world > 1 else ''}: "
@@ -85,7 +86,7 @@ class Bbn(Method):
         Where such a part is odd it has one more of the conventional, which then begin a second round at the end of the epoch. A last batch
         with too few faces for the batch statistics of both branches is left out.
         """
-        n, batch_size, world = len(labels), self.setting.batch_size, _processes()
+        n, batch_size, world = len(labels), self.setting.batch_size, processes()
         total = 2 * n
         if total > batch_size and total % batch_size < 4 * world:
             total -= total % batch_size
@@ -106,10 +107,6 @@ class Bbn(Method):
         first, second = cross_entropy(logits, conventional), cross_entropy(logits, rebalancing)
         total = self.alpha * first + (1 - self.alpha) * second
         return Losses(total, {"cls": total.detach(), "conventional": first.detach(), "rebalancing": second.detach()})
-
-
-def _processes() -> int:
-    return torch.distributed.get_world_size() if torch.distributed.is_available() and torch.distributed.is_initialized() else 1
 
 
 def _conventional(total: int, batch_size: int, world: int) -> np.ndarray:

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from evenface.losses import cross_entropy, low_importance, rank_regularisation
 from evenface.methods._options import about
+from evenface.methods._processes import summed
 from evenface.methods.base import AnyOptions, Batch, Losses, Method, Options, Setting
 from evenface.models.classifier import Classifier
 from evenface.models.scaled import Scaled
@@ -129,9 +130,7 @@ class Scn(Method):
         label[rows] = torch.where(chosen, found + 1, 0)
         certain = torch.zeros_like(self.confidence)
         certain[rows] = torch.where(chosen, confidence, 0).to(certain.dtype)
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            torch.distributed.all_reduce(label)
-            torch.distributed.all_reduce(certain)
+        label, certain = summed(label), summed(certain)
         changed = label > 0
         self.current.copy_(torch.where(changed, label - 1, self.current))
         self.epoch.copy_(torch.where(changed, self._epoch + 1, self.epoch))
