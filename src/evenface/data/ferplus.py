@@ -53,6 +53,9 @@ NAMED = ORDERS["ferplus"]  # the first eight of the ten columns
 VOTES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")
 USAGE = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
 FOLDERS = {"train": "FER2013Train", "validation": "FER2013Valid", "test": "FER2013Test"}
+ALIGNMENT = {"template": "fer2013", "margin": 0.0, "resolution": 48, "grey": True}
+"""How the faces lie in their pictures, in the fields of `evenface.faces.alignment.Alignment`."""
+
 RULES = ("majority", "max", "probability", "fer2013")
 
 _UNDECIDED = -1
@@ -84,7 +87,7 @@ def read_ferplus(root: str | Path, *, classes: int = 7, labels: str = "majority"
         table = _from_folders(path, choose)
     else:
         raise not_found(path, "FERPlus", TREE)
-    return Manifest(table, choose.class_names, "ferplus", path, choose.sentences(), LICENCE)
+    return Manifest(table, choose.class_names, "ferplus", path, choose.sentences(), LICENCE, dict(ALIGNMENT))
 
 
 def majority(votes: np.ndarray) -> np.ndarray:

@@ -45,6 +45,7 @@ class Manifest:
         root: folder that relative image paths start from.
         notes: what the reader dropped or decided, one sentence each.
         licence: of the images, for the model card.
+        alignment: how the faces were cut out, the fields of `evenface.faces.alignment.Alignment`; None where that is not known.
     """
 
     table: pa.Table
@@ -53,6 +54,7 @@ class Manifest:
     root: Path | None = None
     notes: tuple[str, ...] = ()
     licence: str = "unknown"
+    alignment: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         missing = {"id", "split", "label", "image"} - set(self.table.column_names)
@@ -140,6 +142,7 @@ class Manifest:
             "root": str(self.root.resolve()) if self.root else None,
             "notes": self.notes,
             "licence": self.licence,
+            "alignment": self.alignment,
         }
         table = self.table.replace_schema_metadata({_META_KEY: json.dumps(meta).encode()})
         write_aside(path, lambda file: pq.write_table(table, file))
@@ -162,6 +165,7 @@ class Manifest:
             Path(fields["root"]) if fields["root"] else None,
             tuple(fields["notes"]),
             fields["licence"],
+            fields.get("alignment"),
         )
 
 
@@ -173,6 +177,7 @@ def build(
     root: Path | None = None,
     notes: Sequence[str] = (),
     licence: str = "unknown",
+    alignment: dict[str, Any] | None = None,
 ) -> Manifest:
     """A manifest from columns (lists or Arrow arrays). `image` may be a list of paths, of bytes, or the struct itself.
 
@@ -190,7 +195,7 @@ def build(
             columns[text] = pa.array(columns[text], type=pa.string())
     table = pa.table(columns)
     require_unique(table, name)
-    return Manifest(table, tuple(class_names), name, root, tuple(notes), licence)
+    return Manifest(table, tuple(class_names), name, root, tuple(notes), licence, alignment)
 
 
 def require_unique(table: pa.Table, name: str) -> None:

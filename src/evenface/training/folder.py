@@ -88,6 +88,7 @@ class RunFolder:
         details = {
             "dataset": self.manifest.name,
             "data_licence": self.manifest.licence,
+            "alignment": self.manifest.alignment,
             "train_counts": self.train_counts,
             "method": method.describe(),
             "init": self.init,
