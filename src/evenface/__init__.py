@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from evenface.data.manifest import Manifest as Manifest
     from evenface.errors import EvenfaceError as EvenfaceError
     from evenface.model_folder import load_model as load_model
+    from evenface.recognizer import Recognizer as Recognizer
+    from evenface.results import Face as Face
+    from evenface.results import FrameResult as FrameResult
     from evenface.runs import compare as compare
     from evenface.runs import evaluate as evaluate
     from evenface.training.config import TrainConfig as TrainConfig
@@ -24,7 +27,10 @@ if TYPE_CHECKING:
 
 _HOME = {
     "EvenfaceError": "evenface.errors",
+    "Face": "evenface.results",
+    "FrameResult": "evenface.results",
     "Manifest": "evenface.data.manifest",
+    "Recognizer": "evenface.recognizer",
     "TrainConfig": "evenface.training.config",
     "compare": "evenface.runs",
     "evaluate": "evenface.runs",
@@ -36,7 +42,10 @@ _HOME = {
 
 __all__ = [
     "EvenfaceError",
+    "Face",
+    "FrameResult",
     "Manifest",
+    "Recognizer",
     "TrainConfig",
     "__version__",
     "compare",

@@ -174,7 +174,8 @@ class FrameResult:
             raise DataError(f"The result has schema_version {values.get('schema_version')!r}; this evenface reads {SCHEMA_VERSION}.")
         try:
             faces = tuple(Face(f["box"], f["scores"], f["detection_score"], f["landmarks"], f["id"]) for f in values["faces"])
-            return cls(*(values[name] for name in ("source", "width", "height", "model")), faces, values["frame"], values["time"])
+            fields = {name: values[name] for name in ("source", "width", "height", "model", "frame", "time")}
+            return cls(faces=faces, **fields)
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"The result lacks a field or has a broken one: {error}.") from error
 

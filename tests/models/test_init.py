@@ -14,7 +14,7 @@ from torch import Tensor
 
 from evenface.errors import ConfigError, MissingExtra, ModelError
 from evenface.model_folder import save_model
-from evenface.models import backbones, init
+from evenface.models import backbones, init, timm_nets
 from evenface.models.classifier import Classifier, build_classifier
 from evenface.models.dlib_face import DlibFaceResNet
 from evenface.models.init import load_init
@@ -242,6 +242,6 @@ def test_weights_that_cannot_be_fetched_are_one_clear_line(monkeypatch: pytest.M
         raise OSError("no route to host")
 
     classifier = build()
-    monkeypatch.setattr(backbones.timm, "create_model", offline)
+    monkeypatch.setattr(timm_nets.timm, "create_model", offline)
     with pytest.raises(ModelError, match=r"cannot be fetched .*--init"):
         load_init(classifier, "pretrained")

@@ -20,6 +20,7 @@ from evenface.errors import EvenfaceError
 
 VERBS = {
     "train": "train a model on a data set with one of the methods, or resume a run",
+    "predict": "find faces in photos, folders, films or a webcam, and tell their expressions",
     "evaluate": "score a run or a model folder on a split, with an interval on every number",
     "compare": "put runs side by side, with a paired test",
     "study": "train and score the runs of a recipe, and put them into one table",

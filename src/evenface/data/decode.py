@@ -45,7 +45,11 @@ def open_rgb(data: bytes) -> Image.Image:
 
 
 def _open_rgb(data: bytes) -> Image.Image:
-    image: Image.Image = Image.open(io.BytesIO(data))
+    return upright_rgb(Image.open(io.BytesIO(data)))
+
+
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """A PIL image of any mode, turned upright by its EXIF orientation, as 8-bit RGB."""
     image.load()
     turn = _UPRIGHT.get(_orientation(image) or 1)
     if turn is not None:

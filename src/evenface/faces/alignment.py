@@ -15,9 +15,11 @@ from typing import Any
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from evenface.errors import ConfigError, unknown_name
 from evenface.faces.detection import Detection
+from evenface.results import Face
 
 
 TEMPLATES: dict[str, np.ndarray | None] = {
@@ -74,7 +76,7 @@ class Alignment:
         return cls(**values)
 
 
-def align(image: np.ndarray, face: Detection, alignment: Alignment, size: int) -> np.ndarray:
+def align(image: np.ndarray, face: Detection | Face, alignment: Alignment, size: int) -> np.ndarray:
     """Cuts a face out of a picture.
 
     Args:
@@ -88,15 +90,18 @@ def align(image: np.ndarray, face: Detection, alignment: Alignment, size: int) -
     side = alignment.resolution or size
     square = _sample(image, _matrix(face, alignment, side), side)
     if alignment.grey:
-        square = cv2.cvtColor(cv2.cvtColor(square, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+        square = _grey(square)
     return square if side == size else resize_square(square, size)
 
 
 def resize_square(pixels: np.ndarray, size: int) -> np.ndarray:
-    """(S, S, 3) uint8 -> (size, size, 3), with the filter that training faces are resized by."""
-    from PIL import Image
-
+    """(H, W, 3) uint8 -> (size, size, 3), with the filter that training faces are resized by."""
     return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BICUBIC))
+
+
+def _grey(pixels: np.ndarray) -> np.ndarray:
+    grey: np.ndarray = cv2.cvtColor(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    return grey
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -112,7 +117,7 @@ def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     return np.array([[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]])
 
 
-def _matrix(face: Detection, alignment: Alignment, side: int) -> np.ndarray:
+def _matrix(face: Detection | Face, alignment: Alignment, side: int) -> np.ndarray:
     """The transform (2, 3) from the picture's continuous coordinates (0 is the border of the first pixel) to the square's."""
     template = TEMPLATES[alignment.template]
     shown = 1 + 2 * alignment.margin  # the side of what is shown, relative to the face's square
@@ -147,3 +152,15 @@ def _sample(image: np.ndarray, matrix: np.ndarray, side: int) -> np.ndarray:
     matrix[:, 2] += matrix[:, :2] @ [0.5, 0.5] - 0.5
     square: np.ndarray = cv2.warpAffine(part, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return square
+
+
+def whole(image: np.ndarray, alignment: Alignment, size: int) -> np.ndarray:
+    """A picture that is one cropped face, as a model's training faces were prepared: (H, W, 3) uint8 -> (size, size, 3).
+
+    It is stretched to the square, turned to grey where the training faces were, and, when it is finer than they were, first brought down
+    to their resolution.
+    """
+    pixels = image
+    if alignment.resolution is not None and min(image.shape[:2]) > alignment.resolution:
+        pixels = cv2.resize(image, (alignment.resolution, alignment.resolution), interpolation=cv2.INTER_AREA)
+    return resize_square(_grey(pixels) if alignment.grey else pixels, size)

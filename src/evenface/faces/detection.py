@@ -90,7 +90,7 @@ class Detector:
         return found
 
     def _factor(self, image: np.ndarray) -> float:
-        return min(1.0, self._max_side / max(image.shape[:2]))
+        return min(1.0, self._max_side / int(max(image.shape[:2])))
 
     def _shrunk(self, image: np.ndarray) -> np.ndarray:
         factor = self._factor(image)

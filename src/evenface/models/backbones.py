@@ -17,16 +17,13 @@ The map is what a network has just before its global average pool:
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from typing import Any
 
-import timm
 import torch
-from timm.layers import LayerNorm2d
 from torch import Tensor, nn
 
-from evenface.errors import ConfigError, ModelError, unknown_name
+from evenface.errors import ConfigError
 from evenface.models import dlib_face
 
 
@@ -46,6 +43,7 @@ class Backbone(nn.Module):
         num_features: C.
         grid: (H, W) at `img_size`.
         mean, std: what the network expects of RGB in [0, 1].
+        head_norm: whether the map is taken after the net's `head.norm` (ConvNeXt).
     """
 
     def __init__(
@@ -55,6 +53,7 @@ class Backbone(nn.Module):
         img_size: int,
         mean: tuple[float, ...],
         std: tuple[float, ...],
+        head_norm: bool = False,
     ) -> None:
         super().__init__()
         self.net = net
@@ -64,7 +63,7 @@ class Backbone(nn.Module):
         self.std = std
         self._has_head = hasattr(net, "forward_features")
         self._channels_last = getattr(net, "output_fmt", "NCHW") == "NHWC"
-        self._head_norm = isinstance(getattr(getattr(net, "head", None), "norm", None), LayerNorm2d)
+        self._head_norm = head_norm
         self.num_features, self.grid = self._probe()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -138,40 +137,6 @@ def create_backbone(name: str, img_size: int, pretrained: str | None = None) -> 
         if pretrained is not None:
             raise ConfigError(f"timm has no weights for '{name}'; start it with --init dlib-face.")
         return Backbone(OWN[name](), name, img_size, dlib_face.MEAN, dlib_face.STD)
-    known = timm.list_models()
-    if name not in known:
-        raise ConfigError(unknown_name("backbone", name, [*known, *OWN]) if _is_near(name, known) else _far(name))
-    full = name if pretrained in (None, "default") else f"{name}.{pretrained}"
-    if pretrained is not None:
-        tags = [n.partition(".")[2] for n in timm.list_pretrained(name) if n.partition(".")[0] == name]
-        if not tags:
-            raise ConfigError(f"timm has no pretrained weights for '{name}'; use --init none or a file.")
-        if pretrained != "default" and pretrained not in tags:
-            raise ConfigError(unknown_name(f"pretrained tag of {name}", pretrained, tags))
-    net = _create(full, img_size, pretrained is not None)
-    cfg: Any = net.pretrained_cfg
-    return Backbone(net, name, img_size, tuple(cfg["mean"]), tuple(cfg["std"]))
+    from evenface.models import timm_nets  # timm and torchvision cost a second and a half: those who do not need them do not wait
 
-
-def _create(name: str, img_size: int, pretrained: bool) -> nn.Module:
-    cfg = timm.get_pretrained_cfg(name)
-    size = {"img_size": img_size} if cfg is not None and cfg.fixed_input_size else {}
-    try:
-        net: nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=0, global_pool="", **size)
-    except (OSError, RuntimeError, TypeError, AssertionError, ValueError) as error:
-        if pretrained and isinstance(error, (OSError, RuntimeError)):
-            raise ModelError(
-                f"The pretrained weights of '{name}' cannot be fetched ({type(error).__name__}); connect to the network once, "
-                "or give a file to --init."
-            ) from error
-        raise ConfigError(f"The backbone '{name}' cannot be built as a map for images of {img_size} px: {error}.") from error
-    return net
-
-
-def _is_near(name: str, known: list[str]) -> bool:
-    """Whether `unknown_name` finds a neighbour; else it would print timm's thousand names."""
-    return bool(difflib.get_close_matches(name, [*known, *OWN], n=1, cutoff=0.6))
-
-
-def _far(name: str) -> str:
-    return f"Unknown backbone '{name}'; take a name of timm.list_models(), for instance resnet18, or one of {', '.join(OWN)}."
+    return timm_nets.create(name, img_size, pretrained)

@@ -1,0 +1,81 @@
+"""Pictures in all the forms that people hold them, as one: (H, W, 3), uint8, RGB, upright.
+
+pixels, source = as_picture("photo.jpg")          # also a PIL image, an array, a tensor
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from evenface.data.decode import UNREADABLE, decode, upright_rgb
+from evenface.errors import ConfigError, DataError
+
+
+Picture = str | os.PathLike[str] | Image.Image | np.ndarray | Tensor
+"""A path; a PIL image; an RGB array (H, W, 3) or (H, W), uint8 or float in [0, 1];
+a tensor (3, H, W) or (1, H, W), the same."""
+
+
+def as_picture(given: Any, *, bgr: bool = False) -> tuple[np.ndarray, str]:
+    """Pixels (H, W, 3), uint8 RGB, and a name for the source.
+
+    Args:
+        given: see `Picture`.
+        bgr: arrays come as blue, green, red, as OpenCV reads them.
+
+    Raises:
+        DataError: a file that is missing or no picture.
+        ConfigError: something else than a picture.
+    """
+    if isinstance(given, str | os.PathLike):
+        return read_picture(Path(given)), str(given)
+    if isinstance(given, Image.Image):
+        return np.asarray(upright_rgb(given)), str(getattr(given, "filename", "") or "image")
+    if isinstance(given, Tensor):
+        if given.ndim != 3 or given.shape[0] not in (1, 3):
+            raise ConfigError(f"A picture as a tensor is (3, H, W) or (1, H, W), not {tuple(given.shape)}.")
+        return _pixels(given.detach().cpu().numpy().transpose(1, 2, 0), bgr, "tensor"), "tensor"
+    if isinstance(given, np.ndarray):
+        if given.ndim == 2:
+            given = given[:, :, None]
+        if given.ndim != 3 or given.shape[2] not in (1, 3):
+            raise ConfigError(f"A picture as an array is (H, W, 3) or (H, W), not {given.shape}.")
+        return _pixels(given, bgr, "array"), "array"
+    raise ConfigError(f"A picture is a path, a PIL image, an array or a tensor, not {type(given).__name__}.")
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """The picture in a file, upright by its EXIF orientation.
+
+    Raises:
+        DataError: it is missing or holds no picture.
+    """
+    try:
+        return decode(path.read_bytes())
+    except FileNotFoundError:
+        raise DataError(f"There is no file {path}.") from None
+    except IsADirectoryError:
+        raise DataError(f"{path} is a folder, not a picture.") from None
+    except UNREADABLE as error:
+        reason = "it is no picture that can be read" if isinstance(error, UnidentifiedImageError) else str(error)
+        raise DataError(f"{path} cannot be read: {reason}.") from error
+
+
+def _pixels(values: np.ndarray, bgr: bool, what: str) -> np.ndarray:
+    if 0 in values.shape:
+        raise ConfigError(f"The picture ({what}) has no pixels: {values.shape}.")
+    if np.issubdtype(values.dtype, np.floating):
+        if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
+            raise ConfigError(f"A picture ({what}) of float numbers lies in [0, 1]; give uint8 for 0 to 255.")
+        values = np.round(values * 255).astype(np.uint8)
+    if values.dtype != np.uint8:
+        raise ConfigError(f"A picture ({what}) is uint8, or float in [0, 1], not {values.dtype}.")
+    if values.shape[2] == 1:
+        values = np.repeat(values, 3, axis=2)
+    return np.ascontiguousarray(values[:, :, ::-1] if bgr else values)

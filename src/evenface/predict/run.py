@@ -1,0 +1,190 @@
+"""The work behind `evenface predict`: every input through a recognizer, results to a writer, copies and crops to folders.
+
+    summary = predict_inputs(recognizer, find_inputs(["photos/"]), writer, draw=Path("annotated"))
+    summary.pictures, summary.faces, summary.failed
+
+A file that breaks is reported in `failed` and the rest goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+
+from evenface.errors import DataError
+from evenface.files import write_aside
+from evenface.predict.drawing import draw as drawn
+from evenface.predict.inputs import Inputs
+from evenface.predict.pictures import predict_pictures
+from evenface.predict.writers import Writer
+from evenface.recognizer import AHEAD, SMOOTHING, Recognizer
+from evenface.results import FrameResult
+from evenface.video.camera import open_camera
+from evenface.video.reading import Source, open_video
+from evenface.video.tracking import Tracker
+from evenface.video.writing import VideoWriter
+
+
+@dataclasses.dataclass(slots=True)
+class Summary:
+    """What was done so far; it grows while the work goes on.
+
+    Attributes:
+        pictures, frames: looked at.
+        faces: found in them.
+        empty: pictures and frames without a face.
+        failed: files that could not be read (to their end), each with the reason.
+    """
+
+    pictures: int = 0
+    frames: int = 0
+    faces: int = 0
+    empty: int = 0
+    failed: list[tuple[Path, str]] = dataclasses.field(default_factory=list)
+
+
+class Listener(Protocol):
+    """Hears how far the work is."""
+
+    def begin(self, what: str, total: float | None) -> None:
+        """A new part: the pictures (a number of them) or a film (seconds, None where unknown)."""
+
+    def reach(self, done: float) -> None:
+        """How far the part is."""
+
+
+class Silent:
+    """Shows nothing."""
+
+    def begin(self, what: str, total: float | None) -> None:
+        pass
+
+    def reach(self, done: float) -> None:
+        pass
+
+
+def predict_inputs(
+    recognizer: Recognizer,
+    inputs: Inputs,
+    writer: Writer,
+    *,
+    draw: Path | None = None,
+    faces: Path | None = None,
+    every: int = 1,
+    smoothing: float = SMOOTHING,
+    workers: int = 2,
+    summary: Summary | None = None,
+    listener: Listener | None = None,
+) -> Summary:
+    """Looks at all inputs: the pictures, then the films, then a camera until it is interrupted.
+
+    Args:
+        draw: folder for annotated copies: a .jpg per picture, an .mp4 with its sound per film.
+        faces: folder for the faces as the network sees them, a .png each.
+        every, smoothing: of films; see `Recognizer.video`.
+        workers: threads that decode pictures.
+        summary: the one to count in, which stands when the work is interrupted.
+
+    Raises:
+        StorageError: something cannot be written.
+        MissingExtra: films need the extra `video`.
+    """
+    done, heard = summary or Summary(), listener or Silent()
+    sheet = _Sheet(inputs, draw, faces, recognizer)
+    if inputs.pictures:
+        heard.begin("pictures", len(inputs.pictures))
+    for number, (path, pixels, result) in enumerate(predict_pictures(recognizer, inputs.pictures, failed=done.failed, workers=workers)):
+        writer.write(result)
+        sheet.picture(path, pixels, result)
+        _count(done, result)
+        done.pictures += 1
+        heard.reach(number + 1 + len(done.failed))
+    for path in inputs.films:
+        try:
+            with open_video(path) as film:
+                heard.begin(path.name, film.duration)
+                _film(recognizer, film, path, sheet, writer, every, smoothing, done, heard)
+        except DataError as error:
+            done.failed.append((path, str(error)))
+    for number in inputs.cameras:
+        with open_camera(number) as camera:
+            heard.begin(camera.source, None)
+            _film(recognizer, camera, inputs.root / f"camera{number}", sheet, writer, every, smoothing, done, heard, ahead=1)
+    return done
+
+
+def _count(done: Summary, result: FrameResult) -> None:
+    done.faces += len(result.faces)
+    done.empty += not result.faces
+
+
+def _film(
+    recognizer: Recognizer,
+    film: Source,
+    path: Path,
+    sheet: _Sheet,
+    writer: Writer,
+    every: int,
+    smoothing: float,
+    done: Summary,
+    heard: Listener,
+    ahead: int = AHEAD,
+) -> None:
+    """One film or camera. With an annotated copy every frame is read, and those between carry the last result's boxes."""
+    tracker = Tracker(smoothing=smoothing)
+    last: FrameResult | None = None
+    with sheet.film(path, film) as copy:
+        frames = film.frames() if copy is not None else film.frames(every=every)
+        for frame, found in recognizer.frames(frames, film.source, every=every if copy is not None else 1, ahead=ahead):
+            if found is not None:
+                last = tracker.update(found)
+                writer.write(last)
+                sheet.crops(path, frame.image, last, f"-frame{frame.index:06d}")
+                _count(done, last)
+                done.frames += 1
+                heard.reach(frame.time)
+            if copy is not None and last is not None:
+                copy.write(np.asarray(drawn(frame.image, last)), frame.time)
+
+
+class _Sheet:
+    """Writes the annotated copies and the crops of faces."""
+
+    def __init__(self, inputs: Inputs, draw: Path | None, faces: Path | None, recognizer: Recognizer) -> None:
+        self.draw = draw
+        self._inputs = inputs
+        self._faces = faces
+        self._recognizer = recognizer
+
+    def picture(self, path: Path, pixels: np.ndarray, result: FrameResult) -> None:
+        if self.draw is not None:
+            copy = drawn(pixels, result)
+            place = self._inputs.place(path, self.draw, ".jpg")
+            write_aside(place, lambda file: copy.save(file, "JPEG", quality=92))
+        self.crops(path, pixels, result)
+
+    def crops(self, path: Path, pixels: np.ndarray, result: FrameResult, frame: str = "") -> None:
+        if self._faces is None:
+            return
+        for face, crop in zip(result.faces, self._recognizer.crops(pixels, result.faces), strict=True):
+            place = self._inputs.place(path, self._faces, "")
+            place = place.with_name(f"{place.name}{frame}-face{face.id}-{face.label}.png")
+            write_aside(place, _saver(crop))
+
+    @contextlib.contextmanager
+    def film(self, path: Path, source: Source) -> Iterator[VideoWriter | None]:
+        if self.draw is None:
+            yield None
+            return
+        with VideoWriter(self._inputs.place(path, self.draw, ".mp4"), like=source) as copy:
+            yield copy
+
+
+def _saver(pixels: np.ndarray) -> Callable[[object], None]:
+    return lambda file: Image.fromarray(pixels).save(file, "PNG")  # type: ignore[arg-type]

@@ -1,0 +1,223 @@
+"""Folders that take hours: the work is cut into shards, each of which becomes a Parquet file; here, or on a Ray cluster.
+
+    report = predict_shards(find_inputs(["photos/"]), Path("faces"), settings, engine="ray", workers=8)
+
+    faces/predict.json          what was asked for, and for which files
+    faces/part-00000.parquet    a row per face, as `--format parquet` writes it
+    faces/part-00000.json       how many pictures and faces, and the files that failed
+    faces/failed.csv            all files that failed, at the end
+
+A shard that is there is not done again, so an interrupted run goes on with the same command. A worker of the cluster that dies is
+replaced and its shard done again; all machines must see the pictures and the folder under the same paths.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+import io
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evenface.errors import ConfigError, EvenfaceError, MissingExtra
+from evenface.files import write_text
+from evenface.predict.inputs import Inputs
+from evenface.predict.run import Summary, predict_inputs
+from evenface.predict.writers import Writer
+from evenface.recognizer import SMOOTHING, Recognizer
+from evenface.video.reading import is_video
+
+
+ENGINES = ("local", "ray")
+SHARD_SIZE = 500  # pictures: a few minutes of work
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Shard:
+    """A part of the work: some pictures, or one film."""
+
+    number: int
+    paths: tuple[str, ...]
+
+    def table(self, out: Path) -> Path:
+        return out / f"part-{self.number:05d}.parquet"
+
+    def report(self, out: Path) -> Path:
+        return out / f"part-{self.number:05d}.json"
+
+    def is_done(self, out: Path) -> bool:
+        return self.table(out).is_file() and self.report(out).is_file()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ShardSettings:
+    """What is done to every shard.
+
+    Attributes:
+        recognizer: the keyword arguments of `Recognizer.from_pretrained`; they decide what comes out.
+        every, smoothing: of films; see `Recognizer.video`.
+        size: pictures in a shard.
+    """
+
+    recognizer: Mapping[str, Any]
+    every: int = 1
+    smoothing: float = SMOOTHING
+    size: int = SHARD_SIZE
+
+
+def plan_shards(inputs: Inputs, size: int) -> list[Shard]:
+    """The pictures in groups of `size`, then each film by itself.
+
+    Raises:
+        ConfigError: a camera, which has no end, or a size below 1.
+    """
+    if inputs.cameras:
+        raise ConfigError("A camera has no end, so it cannot be cut into shards; give -o/--output a file.")
+    if size < 1:
+        raise ConfigError(f"--shard-size is at least 1, not {size}.")
+    pictures = [str(path.resolve()) for path in inputs.pictures]
+    groups = [tuple(pictures[i : i + size]) for i in range(0, len(pictures), size)] + [(str(path.resolve()),) for path in inputs.films]
+    return [Shard(number, group) for number, group in enumerate(groups)]
+
+
+def predict_shards(
+    inputs: Inputs,
+    out: Path,
+    settings: ShardSettings,
+    *,
+    engine: str = "local",
+    workers: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> Summary:
+    """Does the shards that are not there yet.
+
+    Args:
+        engine: "local" one after the other in this process, with `workers` threads that decode; "ray" on the cluster of the environment
+            variable RAY_ADDRESS, or on one that is started on this machine, with `workers` processes.
+        progress: called with (shards done, all).
+
+    Raises:
+        ConfigError: `out` belongs to other inputs or settings, or is a file.
+        MissingExtra: Ray is not installed.
+        EvenfaceError: what the recognizer's settings raise.
+    """
+    if engine not in ENGINES:
+        raise ConfigError(f"--engine is one of {', '.join(ENGINES)}, not '{engine}'.")
+    shards = plan_shards(inputs, settings.size)
+    _claim(out, shards, settings)
+    todo = [shard for shard in shards if not shard.is_done(out)]
+    if progress is not None:
+        progress(len(shards) - len(todo), len(shards))
+    run = _on_ray if engine == "ray" else _here
+    for count, _ in enumerate(run(todo, out, settings, workers) if todo else (), 1):
+        if progress is not None:
+            progress(len(shards) - len(todo) + count, len(shards))
+    return _gather(shards, out)
+
+
+def predict_shard(recognizer: Recognizer, shard: Shard, out: Path, settings: ShardSettings, workers: int = 1) -> None:
+    """One shard to its file; its report is written first, so that a file under its final name is whole and has one."""
+    paths = [Path(path) for path in shard.paths]
+    films = tuple(path for path in paths if is_video(path))
+    part = Inputs(tuple(path for path in paths if path not in films), films, (), Path(os.path.commonpath(paths)).parent, False)
+    with Writer(shard.table(out), "parquet", recognizer.class_names) as writer:
+        done = predict_inputs(recognizer, part, writer, every=settings.every, smoothing=settings.smoothing, workers=workers)
+        report = dataclasses.asdict(done) | {"failed": [[str(path), reason] for path, reason in done.failed]}
+        write_text(shard.report(out), json.dumps(report, ensure_ascii=False))
+
+
+def _claim(out: Path, shards: Sequence[Shard], settings: ShardSettings) -> None:
+    """Writes what the folder is for, or checks that it is for just this."""
+    files = hashlib.blake2b("\n".join(path for shard in shards for path in shard.paths).encode(), digest_size=8).hexdigest()
+    about = json.loads(json.dumps({**dataclasses.asdict(settings), "files": sum(len(s.paths) for s in shards), "names": files}))
+    about["recognizer"].pop("device", None)  # where it is computed changes nothing
+    claim = out / "predict.json"
+    if out.is_file():
+        raise ConfigError(f"{out} is a file; -o/--output names the folder for the shards.")
+    if claim.is_file():
+        before = json.loads(claim.read_text(encoding="utf-8"))
+        differ = sorted(key for key in about if before.get(key) != about[key])
+        if differ:
+            what = "files" if set(differ) <= {"files", "names"} else ", ".join(key for key in differ if key != "names")
+            raise ConfigError(f"{out} was begun with other {what}; choose another -o/--output, or remove it.")
+        return
+    if out.is_dir() and any(out.iterdir()):
+        raise ConfigError(f"{out} holds something else; choose a new -o/--output.")
+    write_text(claim, json.dumps(about, indent=1, ensure_ascii=False))
+
+
+def _here(shards: Sequence[Shard], out: Path, settings: ShardSettings, workers: int) -> Iterator[None]:
+    recognizer = Recognizer.from_pretrained(**settings.recognizer)
+    for shard in shards:
+        predict_shard(recognizer, shard, out, settings, workers)
+        yield
+
+
+class _Worker:
+    """An actor of the cluster: loads the model once, then does one shard after the other."""
+
+    def __init__(self, out: str, settings: ShardSettings) -> None:
+        self._out = Path(out)
+        self._settings = settings
+        self._recognizer = Recognizer.from_pretrained(**settings.recognizer)
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        shard = Shard(int(row["number"]), tuple(row["paths"]))
+        if not shard.is_done(self._out):  # a shard may come again when a worker died just after it was done
+            predict_shard(self._recognizer, shard, self._out, self._settings)
+        return {"number": shard.number}
+
+
+def _on_ray(shards: Sequence[Shard], out: Path, settings: ShardSettings, workers: int) -> Iterator[None]:
+    try:
+        import ray
+    except ImportError as error:
+        raise MissingExtra("--engine ray", "ray") from error
+    Recognizer.from_pretrained(**settings.recognizer)  # a setting that cannot work is told here, in one line, not by every worker
+    if not ray.is_initialized():
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    for name in ("ray.data", "ray.data.dataset", "ray.data._internal.execution.streaming_executor"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    gpu = str(settings.recognizer.get("device", "auto")).startswith("cuda")
+    rows = [{"number": shard.number, "paths": list(shard.paths)} for shard in shards]
+    data = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
+        _Worker,
+        fn_constructor_kwargs={"out": str(out.resolve()), "settings": settings},
+        compute=ray.data.ActorPoolStrategy(size=min(workers, len(rows))),
+        num_cpus=1,
+        num_gpus=1 if gpu else 0,
+    )
+    try:
+        for _ in data.iter_batches(batch_size=1):
+            yield
+    except ray.exceptions.RayError as error:
+        cause = next((c for c in _causes(error) if isinstance(c, EvenfaceError)), None)
+        raise cause or EvenfaceError(f"The cluster failed ({str(error).splitlines()[0]}); run the same command again to go on.") from error
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = getattr(error, "cause", None) or error.__cause__
+
+
+def _gather(shards: Sequence[Shard], out: Path) -> Summary:
+    """The reports of all shards as one, and failed.csv where files failed."""
+    whole = Summary()
+    for shard in shards:
+        report = json.loads(shard.report(out).read_text(encoding="utf-8"))
+        whole.failed += [(Path(path), reason) for path, reason in report["failed"]]
+        for name in ("pictures", "frames", "faces", "empty"):
+            setattr(whole, name, getattr(whole, name) + report[name])
+    if whole.failed:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([("source", "reason"), *((str(path), reason) for path, reason in whole.failed)])
+        write_text(out / "failed.csv", text.getvalue())
+    return whole

@@ -1,0 +1,134 @@
+"""`evenface predict` as a person calls it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ..predict.conftest import photo as photo
+from ..predict.conftest import tiny as tiny
+from .conftest import Cli
+
+
+@pytest.fixture
+def ask(cli: Cli, tiny: Path) -> Cli:
+    """`evenface predict` with the tiny model and faces that are cropped already."""
+    return lambda *words: cli("predict", *words, "--model", tiny, "--detector", "none", "--device", "cpu")
+
+
+def test_one_picture_gets_a_line(ask: Cli, photo: Callable[..., Path]) -> None:
+    answer = ask(photo("a.png"))
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.count("\n") == 1
+    assert "a.png: face 0" in answer.out
+
+
+def test_json_on_standard_output_can_be_parsed(ask: Cli, photo: Callable[..., Path], tmp_path: Path) -> None:
+    one = json.loads(ask(photo("in/a.png"), "--format", "json").out)
+    assert (one["schema_version"], one["width"], len(one["faces"])) == (1, 128, 1)
+    assert one["model"]["name"] == "tiny"
+    photo("in/b.png")
+    both = json.loads(ask(tmp_path / "in", "--format", "json", "-o", "-", "--top-k", 2).out)
+    assert [Path(r["source"]).name for r in both] == ["a.png", "b.png"]
+    assert [len(r["faces"][0]["scores"]) for r in both] == [2, 2]
+
+
+def test_a_table_copies_and_crops(ask: Cli, photo: Callable[..., Path], tmp_path: Path, home: Path) -> None:
+    photo("in/a.png")
+    photo("in/b.png")
+    answer = ask(tmp_path / "in", "-o", "out/faces.csv", "--draw", "copies", "--faces", "crops")
+    assert answer.code == 0
+    assert "written   out/faces.csv: 2 pictures, 2 faces" in answer.err
+    with (home / "out" / "faces.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == 2
+    assert len(list((home / "copies").iterdir())) == len(list((home / "crops").iterdir())) == 2
+    assert [p.name for p in (home / "out").iterdir()] == ["faces.csv"]
+
+
+def test_a_broken_file_is_reported_and_the_rest_goes_on(ask: Cli, photo: Callable[..., Path], tmp_path: Path) -> None:
+    photo("in/a.png")
+    (tmp_path / "in" / "broken.jpg").write_bytes(b"x")
+    answer = ask(tmp_path / "in", "--format", "jsonl")
+    assert len(answer.out.splitlines()) == 1
+    answer.refused(1, "broken.jpg", "no picture that can be read")
+
+
+def test_many_broken_files_are_counted(ask: Cli, photo: Callable[..., Path], tmp_path: Path) -> None:
+    for number in range(14):
+        photo(f"in/{number:02d}.png").write_bytes(b"x")
+    answer = ask(tmp_path / "in", "-q")
+    assert answer.code == 1
+    assert answer.err.splitlines()[-1] == "evenface predict: 4 more files could not be read."
+    assert answer.err.count("\n") == 11
+
+
+def test_a_folder_of_shards(ask: Cli, photo: Callable[..., Path], tmp_path: Path, home: Path) -> None:
+    for number in range(5):
+        photo(f"in/{number}.png")
+    answer = ask(tmp_path / "in", "-o", "out/", "--shard-size", 2)
+    assert answer.code == 0
+    assert "written   out/part-*.parquet: 5 pictures, 5 faces" in answer.err
+    assert len(list((home / "out").glob("part-*.parquet"))) == 3
+    ask(tmp_path / "in", "-o", "out/", "--shard-size", 3).refused(2, "begun with other size")
+    ask(tmp_path / "in", "-o", "new/", "--draw", "x").refused(2, "Parquet only")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["nowhere.jpg"], 2, "There is no file or folder nowhere.jpg"),
+        (["empty"], 1, "holds no picture or film"),
+        (["a.png", "-o", "x.xlsx"], 2, "names no format"),
+        (["a.png", "-o", "empty", "--format", "csv"], 2, "is a folder"),
+        (["a.png", "--prior", "balance"], 2, "did you mean 'balanced'"),
+        (["a.png", "--prior", "fear=much"], 2, "--prior names classes"),
+        (["a.png", "--prior", "fear=1"], 2, "prior"),
+        (["a.png", "--every", "0"], 2, "--every must be at least 1"),
+        (["a.png", "--smoothing", "-1"], 2, "--smoothing"),
+        (["a.png", "--draw", "a.png"], 2, "--draw names a folder"),
+        (["a.png", "--engine", "ray"], 2, "name their folder with -o"),
+        (["99"], 1, "Camera 99 gives no picture"),
+        (["a.png", "--min-face", "3"], 2, "--min-face"),
+    ],
+)
+def test_wrong_usage_is_one_line(ask: Cli, photo: Callable[..., Path], home: Path, words: list[str], code: int, message: str) -> None:
+    (home / "empty").mkdir()
+    photo("cwd/a.png")
+    ask(*words).refused(code, message)
+    assert sorted(p.name for p in home.iterdir()) == ["a.png", "empty"]
+
+
+def test_an_unknown_model_is_told(cli: Cli, photo: Callable[..., Path]) -> None:
+    cli("predict", photo("a.png"), "--model", "nowhere").refused(1, "nowhere")
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_what_was_done(tiny: Path, photo: Callable[..., Path], tmp_path: Path) -> None:
+    for number in range(400):
+        photo(f"in/{number:03d}.png")
+    words = ["predict", "in", "-o", "faces.jsonl", "--model", str(tiny), "--detector", "none", "--device", "cpu"]
+    command = [sys.executable, "-m", "evenface", *words]
+    work = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    aside = tmp_path / ".faces.jsonl.part"
+    deadline = time.monotonic() + 60
+    while (not aside.exists() or aside.stat().st_size == 0) and time.monotonic() < deadline and work.poll() is None:
+        time.sleep(0.005)
+    work.send_signal(signal.SIGINT)
+    _, errors = work.communicate(timeout=60)
+    assert work.returncode == 1, errors
+    assert "stopped after" in errors
+    assert "faces.partial.jsonl" in errors
+    assert "Traceback" not in errors
+    lines = (tmp_path / "faces.partial.jsonl").read_text().splitlines()
+    assert 0 < len(lines) < 400
+    assert json.loads(lines[-1])["schema_version"] == 1
+    assert not (tmp_path / "faces.jsonl").exists()
+    assert not aside.exists()

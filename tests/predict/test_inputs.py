@@ -1,0 +1,79 @@
+"""Words of the command line to files: folders, patterns, films, cameras, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from evenface.errors import ConfigError, DataError
+from evenface.predict.inputs import find_inputs
+
+
+@pytest.fixture
+def tree(tmp_path: Path, photo: Callable[..., Path]) -> Path:
+    for name in ("a.png", "b/c.jpg", "b/.hidden.png", ".cache/x.png", "b/d.JPG"):
+        photo(name)
+    (tmp_path / "b" / "clip.mp4").write_bytes(b"x")
+    (tmp_path / "b" / "notes.txt").write_text("x")
+    return tmp_path
+
+
+def names(paths: tuple[Path, ...], root: Path) -> list[str]:
+    return [path.relative_to(root).as_posix() for path in paths]
+
+
+def test_a_folder_is_searched_in_order_without_hidden_files(tree: Path) -> None:
+    found = find_inputs([str(tree)])
+    assert names(found.pictures, tree) == ["a.png", "b/c.jpg", "b/d.JPG"]
+    assert names(found.films, tree) == ["b/clip.mp4"]
+    assert not found.single
+
+
+def test_a_pattern_that_the_shell_left_alone(tree: Path) -> None:
+    assert names(find_inputs([str(tree / "**" / "*.[jJ]*")]).pictures, tree) == ["b/c.jpg", "b/d.JPG"]
+    assert names(find_inputs([str(tree / "b*")]).films, tree) == ["b/clip.mp4"]
+
+
+def test_a_file_named_twice_is_looked_at_once(tree: Path) -> None:
+    assert len(find_inputs([str(tree / "a.png"), str(tree)]).pictures) == 3
+
+
+def test_one_picture_by_itself(tree: Path) -> None:
+    assert find_inputs([str(tree / "a.png")]).single
+    assert not find_inputs([str(tree / "b" / "clip.mp4")]).single
+    assert not find_inputs([str(tree / "a.*")]).single
+
+
+def test_cameras(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tree)
+    assert find_inputs(["webcam", "2", "0"]).cameras == (0, 2)
+    (tree / "7").mkdir()
+    with pytest.raises(DataError, match="holds no picture"):  # a folder of that name comes first
+        find_inputs(["7"])
+
+
+def test_copies_keep_the_folders_and_never_meet(tree: Path, photo: Callable[..., Path]) -> None:
+    photo("b/c.png")
+    found = find_inputs([str(tree)])
+    copies = [found.place(path, Path("out"), ".jpg").as_posix() for path in found.pictures]
+    assert copies == ["out/a.jpg", "out/b/c.jpg.jpg", "out/b/c.png.jpg", "out/b/d.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("word", "error", "message"),
+    [
+        ("nothing.jpg", ConfigError, "There is no file or folder"),
+        ("empty", DataError, "holds no picture or film"),
+        ("*.tif", DataError, "No picture or film matches"),
+        ("b/notes.txt", DataError, "is no picture or film"),
+    ],
+)
+def test_what_is_not_there_is_told(tree: Path, monkeypatch: pytest.MonkeyPatch, word: str, error: type[Exception], message: str) -> None:
+    monkeypatch.chdir(tree)
+    (tree / "empty").mkdir()
+    with pytest.raises(error, match=message):
+        find_inputs([word])
+    with pytest.raises(ConfigError, match="Say what to look at"):
+        find_inputs([])

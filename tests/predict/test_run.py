@@ -1,0 +1,122 @@
+"""Everything that `evenface predict` does with its inputs, without the command line."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from evenface import Recognizer
+from evenface.predict.inputs import find_inputs
+from evenface.predict.pictures import BATCH, predict_pictures
+from evenface.predict.run import Summary, predict_inputs
+from evenface.predict.writers import open_writer
+
+from .test_recognizer import clip as clip
+
+
+class Heard:
+    def __init__(self) -> None:
+        self.parts: list[tuple[str, float | None]] = []
+        self.reached: list[float] = []
+
+    def begin(self, what: str, total: float | None) -> None:
+        self.parts.append((what, total))
+
+    def reach(self, done: float) -> None:
+        self.reached.append(done)
+
+
+def run(recognizer: Recognizer, words: list[str], out: Path, **options: object) -> tuple[Summary, list[dict[str, str]]]:
+    with open_writer(out, "csv", recognizer.class_names) as writer:
+        done = predict_inputs(recognizer, find_inputs(words), writer, **options)  # type: ignore[arg-type]
+    with out.open(newline="") as file:
+        return done, list(csv.DictReader(file))
+
+
+def test_many_pictures_come_in_order_and_broken_ones_are_named(recognizer: Recognizer, photo: Callable[..., Path], tmp_path: Path) -> None:
+    paths = [photo(f"in/{i:03d}.png", ((10, 10),) * (i % 3 > 0), seed=i) for i in range(2 * BATCH + 5)]
+    paths[7].write_bytes(b"broken")
+    heard = Heard()
+    done, rows = run(recognizer, [str(tmp_path / "in")], tmp_path / "out.csv", listener=heard)
+    assert [row["source"] for row in rows] == [str(p) for i, p in enumerate(paths) if i != 7]
+    with_face = sum(row["face"] == "0" for row in rows)
+    assert (done.pictures, done.faces, done.empty) == (len(paths) - 1, with_face, len(rows) - with_face)
+    assert [(path, "no picture" in reason) for path, reason in done.failed] == [(paths[7], True)]
+    assert heard.parts == [("pictures", len(paths))]
+    assert heard.reached[-1] == len(paths)
+
+
+def test_a_broken_file_at_the_end_is_named_too(recognizer: Recognizer, photo: Callable[..., Path], tmp_path: Path) -> None:
+    photo("in/a.png")
+    (tmp_path / "in" / "z.jpg").write_bytes(b"x")
+    done, rows = run(recognizer, [str(tmp_path / "in")], tmp_path / "out.csv")
+    assert len(rows) == len(done.failed) == 1
+
+
+def test_pictures_are_read_only_a_little_ahead(recognizer: Recognizer, photo: Callable[..., Path]) -> None:
+    paths = [photo(f"{i:03d}.png") for i in range(BATCH + 4)] + [Path("missing.png")] * 3
+    failed: list[tuple[Path, str]] = []
+    stream = predict_pictures(recognizer, paths, failed=failed, workers=1)
+    next(stream)
+    assert failed == []
+    assert len(list(stream)) == BATCH + 3
+    assert len(failed) == 3
+
+
+def test_copies_and_crops(recognizer: Recognizer, photo: Callable[..., Path], tmp_path: Path) -> None:
+    photo("in/a.png", ((10, 10), (60, 40)))
+    photo("in/sub/b.png", ())
+    _, rows = run(recognizer, [str(tmp_path / "in")], tmp_path / "out.csv", draw=tmp_path / "copies", faces=tmp_path / "crops")
+    copies = sorted(p.relative_to(tmp_path / "copies").as_posix() for p in (tmp_path / "copies").rglob("*.*"))
+    assert copies == ["a.jpg", "sub/b.jpg"]
+    with Image.open(tmp_path / "copies" / "a.jpg") as copy:
+        assert copy.size == (128, 96)
+    crops = sorted((tmp_path / "crops").iterdir())
+    assert [p.name for p in crops] == [f"a-face{row['face']}-{row['label']}.png" for row in rows if row["face"]]
+    pixels = np.asarray(Image.open(crops[0]))
+    original = np.asarray(Image.open(tmp_path / "in" / "a.png"))
+    assert (pixels == recognizer.crops(original, recognizer.predict(original).faces)[0]).all()
+
+
+def test_a_film_and_its_copy(recognizer: Recognizer, clip: Callable[..., Path], tmp_path: Path) -> None:
+    from evenface.video.reading import open_video
+
+    path = clip("clip.mkv")
+    heard = Heard()
+    folders = {"draw": tmp_path / "copies", "faces": tmp_path / "crops"}
+    done, rows = run(recognizer, [str(path)], tmp_path / "out.csv", **folders, every=4, listener=heard)
+    assert [(row["frame"], row["face"]) for row in rows] == [("0", "0"), ("4", "0"), ("8", "0"), ("8", "1")]
+    assert (done.frames, done.faces, done.pictures) == (3, 4, 0)
+    assert heard.parts == [("clip.mkv", pytest.approx(1.2, abs=0.11))]
+    with open_video(tmp_path / "copies" / "clip.mp4") as copy:
+        frames = list(copy.frames())
+    assert len(frames) == 12
+    assert frames[0].image.shape == (96, 128, 3)
+    assert len(list((tmp_path / "crops").glob("clip-frame000008-face*-*.png"))) == 2
+
+
+def test_a_film_that_cannot_be_read_is_named_and_the_rest_goes_on(
+    recognizer: Recognizer, photo: Callable[..., Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("av", reason="needs PyAV")
+    photo("in/a.png")
+    (tmp_path / "in" / "b.mp4").write_bytes(b"no film")
+    (tmp_path / "in" / "c.mp4").touch()
+    done, rows = run(recognizer, [str(tmp_path / "in")], tmp_path / "out.csv", draw=tmp_path / "copies")
+    assert len(rows) == 1
+    assert [path.name for path, _ in done.failed] == ["b.mp4", "c.mp4"]
+    assert [p.name for p in (tmp_path / "copies").iterdir()] == ["a.jpg"]
+
+
+def test_a_film_that_breaks_half_way_keeps_what_came_before(recognizer: Recognizer, clip: Callable[..., Path], tmp_path: Path) -> None:
+    whole = clip("whole.mkv", frames=40)
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    done, rows = run(recognizer, [str(cut)], tmp_path / "out.csv")
+    assert 5 < len({row["frame"] for row in rows}) < 40
+    assert done.frames == len({row["frame"] for row in rows})

@@ -1,0 +1,137 @@
+"""Shards: what they hold, going on after an interruption, other settings, and a Ray cluster of which a worker is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from evenface.errors import ConfigError
+from evenface.predict.inputs import find_inputs
+from evenface.predict.shards import ShardSettings, plan_shards, predict_shards
+from evenface.recognizer import Recognizer
+
+from .test_recognizer import clip as clip
+
+
+def settings(tiny: Path, size: int = 3) -> ShardSettings:
+    return ShardSettings({"name": str(tiny), "detector": "none", "device": "cpu"}, size=size)
+
+
+@pytest.fixture
+def folder(photo: Callable[..., Path], tmp_path: Path) -> Path:
+    for number in range(8):
+        photo(f"in/{number}.png", ((number, 10),), seed=number)
+    (tmp_path / "in" / "5.png").write_bytes(b"broken")
+    return tmp_path / "in"
+
+
+def rows(out: Path) -> list[dict[str, object]]:
+    return [row for part in sorted(out.glob("part-*.parquet")) for row in pq.read_table(part).to_pylist()]
+
+
+def test_shards_hold_what_a_single_table_holds(tiny: Path, folder: Path, tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    done = predict_shards(find_inputs([str(folder)]), tmp_path / "out", settings(tiny), progress=lambda *n: seen.append(n))
+    assert seen == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    assert (done.pictures, done.faces) == (7, 7)
+    assert [path.name for path, _ in done.failed] == ["5.png"]
+    recognizer = Recognizer.from_pretrained(tiny, detector="none", device="cpu")
+    paths = [p.resolve() for p in sorted(folder.iterdir()) if p.name != "5.png"]
+    expected = [row for result in recognizer.predict(paths) for row in result.rows()]
+    found = rows(tmp_path / "out")
+    assert [row["source"] for row in found] == [row["source"] for row in expected]
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours["p_fear"] == pytest.approx(theirs["p_fear"], abs=1e-6)
+    assert "5.png" in (tmp_path / "out" / "failed.csv").read_text()
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_a_second_run_does_only_what_is_missing(tiny: Path, folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    first = predict_shards(find_inputs([str(folder)]), out, settings(tiny))
+    times = {part.name: part.stat().st_mtime_ns for part in out.glob("part-*.parquet")}
+    (out / "part-00001.parquet").unlink()
+    again = predict_shards(find_inputs([str(folder)]), out, settings(tiny))
+    assert again == first
+    assert {name for name, then in times.items() if (out / name).stat().st_mtime_ns != then} == {"part-00001.parquet"}
+
+
+def test_a_folder_of_other_work_is_refused(tiny: Path, folder: Path, tmp_path: Path) -> None:
+    out, inputs = tmp_path / "out", find_inputs([str(folder)])
+    predict_shards(inputs, out, settings(tiny))
+    with pytest.raises(ConfigError, match="begun with other size"):
+        predict_shards(inputs, out, settings(tiny, size=4))
+    with pytest.raises(ConfigError, match="begun with other files"):
+        predict_shards(find_inputs([str(folder / "1.png")]), out, settings(tiny))
+    with pytest.raises(ConfigError, match="holds something else"):
+        predict_shards(inputs, folder, settings(tiny))
+    with pytest.raises(ConfigError, match="is a file"):
+        predict_shards(inputs, folder / "1.png", settings(tiny))
+    with pytest.raises(ConfigError, match="--engine"):
+        predict_shards(inputs, tmp_path / "new", settings(tiny), engine="spark")
+
+
+def test_films_are_shards_of_their_own_and_cameras_are_none(clip: Callable[..., Path], folder: Path, tiny: Path, tmp_path: Path) -> None:
+    clip("in/z.mkv")
+    inputs = find_inputs([str(folder)])
+    assert [len(shard.paths) for shard in plan_shards(inputs, 100)] == [8, 1]
+    done = predict_shards(inputs, tmp_path / "out", settings(tiny))
+    assert (done.pictures, done.frames) == (7, 12)
+    with pytest.raises(ConfigError, match="no end"):
+        plan_shards(find_inputs(["webcam"]), 5)
+    with pytest.raises(ConfigError, match="--shard-size"):
+        plan_shards(inputs, 0)
+
+
+@pytest.mark.slow
+def test_a_ray_cluster_of_which_a_worker_is_killed(tiny: Path, photo: Callable[..., Path], tmp_path: Path) -> None:
+    """Twelve shards on two workers; one worker is killed by force after the first shards: the answer is that of one machine."""
+    pytest.importorskip("ray", reason="needs Ray: pip install 'evenface[ray]'")
+    for number in range(48):
+        photo(f"in/{number:02d}.png", ((number, 10),), seed=number)
+    inputs = find_inputs([str(tmp_path / "in")])
+    predict_shards(inputs, tmp_path / "here", settings(tiny, size=4))
+    code = f"""
+from pathlib import Path
+from evenface.predict.inputs import find_inputs
+from evenface.predict.shards import ShardSettings, predict_shards, predict_shard
+import evenface.predict.shards as shards
+import os, time
+class Slow(shards._Worker):
+    def __init__(self, out, settings):
+        super().__init__(out, settings)
+        Path(out, f"pid-{{os.getpid()}}").touch()
+    def __call__(self, row):
+        time.sleep(0.5)
+        return super().__call__(row)
+shards._Worker = Slow
+s = ShardSettings({{"name": {str(tiny)!r}, "detector": "none", "device": "cpu"}}, size=4)
+print(predict_shards(find_inputs([{str(tmp_path / "in")!r}]), Path({str(tmp_path / "ray")!r}), s, engine="ray", workers=2).pictures)
+"""
+    out = tmp_path / "ray"
+    work = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 180
+        while not list(out.glob("part-*.parquet")) and time.monotonic() < deadline and work.poll() is None:
+            time.sleep(0.05)
+        workers = [int(path.name.removeprefix("pid-")) for path in out.glob("pid-*")]
+        assert workers, work.communicate(timeout=60)
+        assert len(list(out.glob("part-*.parquet"))) < 12
+        os.kill(workers[0], signal.SIGKILL)
+        printed, errors = work.communicate(timeout=240)
+    finally:
+        work.kill()
+    assert work.returncode == 0, errors
+    assert printed.split()[-1] == "48"
+    assert len(list(out.glob("pid-*"))) > 2  # another worker took the place of the killed one
+    assert rows(out) == rows(tmp_path / "here")
+    assert json.loads((out / "part-00003.json").read_text())["pictures"] == 4
