@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from evenface.data.manifest import Manifest as Manifest
     from evenface.errors import EvenfaceError as EvenfaceError
     from evenface.model_folder import load_model as load_model
+    from evenface.recalibration import calibrate as calibrate
     from evenface.runs import compare as compare
     from evenface.runs import evaluate as evaluate
     from evenface.training.config import TrainConfig as TrainConfig
@@ -26,6 +27,7 @@ _HOME = {
     "EvenfaceError": "evenface.errors",
     "Manifest": "evenface.data.manifest",
     "TrainConfig": "evenface.training.config",
+    "calibrate": "evenface.recalibration",
     "compare": "evenface.runs",
     "evaluate": "evenface.runs",
     "load_dataset": "evenface.data",
@@ -39,6 +41,7 @@ __all__ = [
     "Manifest",
     "TrainConfig",
     "__version__",
+    "calibrate",
     "compare",
     "evaluate",
     "load_dataset",
