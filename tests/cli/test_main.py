@@ -26,7 +26,18 @@ print(code, *[name for name in {HEAVY!r} if name in sys.modules], file=sys.stder
 """
 
 
-LIGHT = ("--help", "--version", "train --help", "evaluate -h", "compare -h", "data stats -h", "data sheet -h", "methods -h", "doctor -h")
+LIGHT = (
+    "--help",
+    "--version",
+    "train --help",
+    "evaluate -h",
+    "calibrate -h",
+    "compare -h",
+    "data stats -h",
+    "data sheet -h",
+    "methods -h",
+    "doctor -h",
+)
 
 
 @pytest.mark.parametrize("words", LIGHT)

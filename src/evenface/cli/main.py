@@ -22,6 +22,7 @@ VERBS = {
     "train": "train a model on a data set with one of the methods, or resume a run",
     "predict": "find faces in photos, folders, films or a webcam, and tell their expressions",
     "evaluate": "score a run or a model folder on a split, with an interval on every number",
+    "calibrate": "fit what turns a model's answers into scores that mean what they say",
     "compare": "put runs side by side, with a paired test",
     "study": "train and score the runs of a recipe, and put them into one table",
     "methods": "list the training methods and their options",
