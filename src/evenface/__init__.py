@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from evenface.data.manifest import Manifest as Manifest
     from evenface.errors import EvenfaceError as EvenfaceError
     from evenface.model_folder import load_model as load_model
-from evenface.recalibration import calibrate as calibrate
+    from evenface.recalibration import calibrate as calibrate
     from evenface.recognizer import Recognizer as Recognizer
     from evenface.results import Face as Face
     from evenface.results import FrameResult as FrameResult

@@ -20,7 +20,7 @@ from scipy.special import softmax
 from torch import Tensor
 
 from evenface import zoo
-from evenface.calibration import Calibration, adjustment
+from evenface.calibration import adjustment
 from evenface.devices import resolve_device, resolve_precision
 from evenface.errors import ConfigError
 from evenface.faces.alignment import Alignment, align, whole
@@ -83,13 +83,12 @@ class Recognizer:
             self._model = self._model.to(memory_format=torch.channels_last)
         self._detector = detector if isinstance(detector, Detector) else create_detector(detector, device=self._device)
         self._alignment = Alignment.from_dict(config.alignment)
-        self._calibration = None if config.calibration is None else Calibration.from_dict(config.calibration)
         self._tta = tta
         self.config = config
         self.name = name
         self.prior = prior if isinstance(prior, str) else dict(prior)
         self._temperature, self._offset = adjustment(
-            config.class_names, prior=prior, calibration=self._calibration, train_counts=config.train_counts
+            config.class_names, prior=prior, calibration=config.fitted, train_counts=config.train_counts
         )
 
     @classmethod
