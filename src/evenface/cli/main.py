@@ -19,8 +19,8 @@ from evenface.errors import EvenfaceError
 
 
 VERBS = {
-    "train": "train a model on a data set with one of the methods, or resume a run",
     "predict": "find faces in photos, folders, films or a webcam, and tell their expressions",
+    "train": "train a model on a data set with one of the methods, or resume a run",
     "evaluate": "score a run or a model folder on a split, with an interval on every number",
     "calibrate": "fit what turns a model's answers into scores that mean what they say",
     "compare": "put runs side by side, with a paired test",
@@ -33,6 +33,7 @@ VERBS = {
 
 EPILOG = """\
 first steps:
+  evenface predict photo.jpg
   evenface train --dataset synthetic --method rbcf --img-size 48 --epochs 6 -o runs/first
   evenface evaluate runs/first --split test
   evenface compare runs/first runs/other
