@@ -26,7 +26,7 @@ VERBS = {
     "compare": "put runs side by side, with a paired test",
     "study": "train and score the runs of a recipe, and put them into one table",
     "methods": "list the training methods and their options",
-    "data": "look into a data set: stats, subset, sheet",
+    "data": "data sets: stats, prepare (cut faces out of pictures), subset, sheet",
     "models": "list the models that can be had by name, and fetch them",
     "doctor": "check this machine and its packages",
 }
