@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from evenface.errors import ConfigError
-from evenface.models.backbones import OWN, Backbone, create_backbone
+from evenface.models.backbone import Backbone
+from evenface.models.backbones import OWN, create_backbone
 
 
 SLOW = pytest.mark.slow

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from evenface.models.backbones import Backbone
+from evenface.models.backbone import Backbone
 from evenface.models.branches import Branches, branch
 from evenface.models.classifier import Classifier
 from evenface.models.output import Output

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from evenface.errors import ConfigError
-from evenface.models.backbones import Backbone
+from evenface.models.backbone import Backbone
 from evenface.models.dlib_face import DlibFaceResNet
 
 

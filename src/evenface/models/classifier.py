@@ -17,7 +17,8 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from evenface.errors import ConfigError
-from evenface.models.backbones import Backbone, create_backbone
+from evenface.models.backbone import Backbone
+from evenface.models.backbones import create_backbone
 from evenface.models.output import Output
 
 

@@ -16,7 +16,7 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from evenface.errors import ConfigError
-from evenface.models.backbones import Backbone
+from evenface.models.backbone import Backbone
 from evenface.models.classifier import Classifier
 from evenface.models.output import Output
 

@@ -19,7 +19,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from evenface.errors import ConfigError
-from evenface.models.backbones import Backbone
+from evenface.models.backbone import Backbone
 from evenface.models.dlib_face import DlibFaceResNet
 
 

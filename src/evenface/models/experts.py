@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from evenface.errors import ConfigError
-from evenface.models.backbones import Backbone
+from evenface.models.backbone import Backbone
 from evenface.models.branches import branch
 from evenface.models.classifier import Classifier
 from evenface.models.output import Output

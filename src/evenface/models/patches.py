@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from evenface.models.backbones import Backbone
+from evenface.models.backbone import Backbone
 from evenface.models.classifier import Classifier
 from evenface.models.earlier import take, watch
 from evenface.models.grids import spread

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from evenface.models.backbones import Backbone
+from evenface.models.backbone import Backbone
 from evenface.models.classifier import Classifier
 from evenface.models.grids import spread
 from evenface.models.output import Output

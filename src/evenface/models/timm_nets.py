@@ -6,6 +6,7 @@ create("swin_tiny_patch4_window7_224", img_size=112, pretrained=None)      # a `
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from typing import Any
 
 import timm
@@ -13,14 +14,16 @@ from timm.layers import LayerNorm2d
 from torch import nn
 
 from evenface.errors import ConfigError, ModelError, unknown_name
-from evenface.models.backbones import OWN, Backbone
+from evenface.models.backbone import Backbone
 
 
-def create(name: str, img_size: int, pretrained: str | None) -> Backbone:
-    """See `evenface.models.backbones.create_backbone`."""
+def create(name: str, img_size: int, pretrained: str | None, others: Iterable[str] = ()) -> Backbone:
+    """See `evenface.models.backbones.create_backbone`; `others` are the names of networks that are not timm's, for the messages."""
     known = timm.list_models()
     if name not in known:
-        raise ConfigError(unknown_name("backbone", name, [*known, *OWN]) if _is_near(name, known) else _far(name))
+        names = [*known, *others]  # timm's thousand names are not printed where none is near
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+        raise ConfigError(unknown_name("backbone", name, names) if near else _far(name, others))
     full = name if pretrained in (None, "default") else f"{name}.{pretrained}"
     if pretrained is not None:
         tags = [n.partition(".")[2] for n in timm.list_pretrained(name) if n.partition(".")[0] == name]
@@ -49,10 +52,5 @@ def _create(name: str, img_size: int, pretrained: bool) -> nn.Module:
     return net
 
 
-def _is_near(name: str, known: list[str]) -> bool:
-    """Whether `unknown_name` finds a neighbour; else it would print timm's thousand names."""
-    return bool(difflib.get_close_matches(name, [*known, *OWN], n=1, cutoff=0.6))
-
-
-def _far(name: str) -> str:
-    return f"Unknown backbone '{name}'; take a name of timm.list_models(), for instance resnet18, or one of {', '.join(OWN)}."
+def _far(name: str, others: Iterable[str]) -> str:
+    return f"Unknown backbone '{name}'; take a name of timm.list_models(), for instance resnet18, or one of {', '.join(others)}."
