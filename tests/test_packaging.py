@@ -20,7 +20,14 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # What the wheel may carry beside code. Data and weights that are meant to ship are named here, one by one.
 PACKAGE_SUFFIXES = {".py", ".typed", ".yaml"}
-MEANT = {"evenface/methods/costs.json", "evenface/faces/mtcnn.safetensors", "evenface/faces/mtcnn.LICENSE"}
+MEANT = {
+    "evenface/pretrained/ferplus-rbcf/README.md",
+    "evenface/pretrained/ferplus-rbcf/config.json",
+    "evenface/pretrained/ferplus-rbcf/model.safetensors",
+    "evenface/methods/costs.json",
+    "evenface/faces/mtcnn.safetensors",
+    "evenface/faces/mtcnn.LICENSE",
+}
 
 # Pictures belong into docs/ (drawn, or of synthetic faces); data sets and weights into no commit.
 PICTURES = {".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff"}

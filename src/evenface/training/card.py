@@ -33,20 +33,20 @@ A facial-expression classifier ({model}, {size} px) that tells {names} apart, tr
 | seed | {seed} |
 {scores}
 
-Load it with `evenface.model_folder.load_model(folder)`; the input is an RGB face in [0, 1], normalisation is inside.
+Find faces and tell their expressions with `evenface predict photo.jpg --model FOLDER`, or in Python with
+`evenface.Recognizer.from_pretrained(folder)`, which cuts faces out as this model knows them. The network itself
+(`evenface.model_folder.load_model(folder)`) takes an aligned RGB face in [0, 1]; normalisation is inside.
 Score it with `evenface evaluate FOLDER --dataset NAME --data-dir DIR --split test`, which gives every number an interval.
 
 ## What it is for, and what it is not
 
 Research on facial expressions, and software that reacts to expressions with the knowledge and consent of the people shown. An
-expression is not a feeling: the
-model says how a face looks, judged as the annotators of its data would. It must not be used to judge people (hiring, policing,
-education, lie detection, credit),
-and the European Union's AI Act forbids emotion inference at work and at school.
+expression is not a feeling: the model says how a face looks, judged as the annotators of its data would. It must not be used to judge
+people (hiring, policing, education, lie detection, credit), and the European Union's AI Act forbids emotion inference at work and at
+school.
 
-Known limits: rare classes rest on few training faces (see the counts above); posed or cropped differently than the training
-data, faces are recognised less well; how
-well it does for different ages, skin tones and cultures has not been measured.
+Known limits: rare classes rest on few training faces (see the counts above); posed or cropped differently than the training data,
+faces are recognised less well; how well it does for different ages, skin tones and cultures has not been measured.
 """
 
 
