@@ -50,9 +50,8 @@ def test_a_mirror_changes_little() -> None:
 @pytest.mark.slow
 def test_it_has_the_published_validation_scores(shared: Path, tmp_path: Path) -> None:
     """Those of its card, which were computed before its weights were halved: a few decisions of 3,186 may differ."""
-    found = evaluate(
-        zoo.model_path(NAME), split="validation", dataset="ferplus", data_dir=str(shared / "data" / "ferplus"), output=tmp_path, device="cpu"
-    )
+    data = str(shared / "data" / "ferplus")
+    found = evaluate(zoo.model_path(NAME), split="validation", dataset="ferplus", data_dir=data, output=tmp_path, device="cpu")
     assert found.metrics["n"] == 3186
     assert found.metrics["overall"] == pytest.approx(0.879, abs=0.0015)
     assert found.metrics["mean_recall"] == pytest.approx(0.806, abs=0.0085)  # one disgusted face of 24 is 0.6 points
