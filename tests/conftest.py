@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,8 +19,8 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder with real data and weights beside the repository; tests that need it are skipped where it is absent."""
-    folder = Path(__file__).resolve().parents[2] / "shared"
+    """The folder with real data and weights beside the repository, or where EVENFACE_SHARED says; without it tests are skipped."""
+    folder = Path(os.environ.get("EVENFACE_SHARED") or Path(__file__).resolve().parents[2] / "shared")
     if not (folder / "data").is_dir():
         pytest.skip("the folder ../shared with real faces and weights is not here")
     return folder

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from evenface._version import __version__
+from evenface.calibration import Calibration
 from evenface.errors import ModelError, StorageError
-from evenface.model_folder import ModelConfig, load_model, save_model
+from evenface.model_folder import ModelConfig, load_model, read_card, read_config, rewrite, save_model
 from evenface.models.classifier import Classifier, build_classifier
 
 
@@ -178,6 +180,10 @@ def test_weights_that_do_not_fit_are_named(folder: Path) -> None:
         ({"train_counts": {"joy": 3}}, "train_counts"),
         ({"method": "rbcf"}, "method"),
         ({"dataset": 3}, "dataset"),
+        ({"weights_dtype": "int8"}, "weights_dtype is 'int8'; it must be float32 or float16"),
+        ({"calibration": {"temperature": 1.0}}, "calibration in the model's config lacks bias"),
+        ({"calibration": {}}, "lacks bias"),
+        ({"calibration": 2.0}, "calibration is 2.0"),
         ({"architecture": "resnet81"}, "did you mean 'resnet18'"),
     ],
 )
@@ -208,3 +214,75 @@ def test_the_config_is_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         config.img_size = 3  # type: ignore[misc]
     assert ModelConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+FITTED = Calibration(
+    2.0, {"neutral": 0.5, "fear": -0.25, "disgust": -0.25}, 3.0, {"neutral": 0.5, "fear": 0.25, "disgust": 0.25}, "validation", 8,
+    (1.0, 0.9, 0.8), (0.2, 0.1, 0.1),
+)  # fmt: skip
+
+
+def test_a_calibration_travels_and_gives_scores(classifier: Classifier, tmp_path: Path) -> None:
+    save_model(tmp_path / "m", classifier, {**DETAILS, "calibration": FITTED.to_dict()}, "# card")
+    config = load_model(tmp_path / "m")[1]
+    assert config.fitted == FITTED
+    z = [2.0, 1.0, 0.0]
+    found = config.scores([z], "balanced")[0]
+    raised = [math.exp(v / 2 + b) / old for v, b, old in zip(z, (0.5, -0.25, -0.25), (0.5, 0.25, 0.25), strict=True)]
+    assert found.tolist() == pytest.approx([value / sum(raised) for value in raised])
+    powers = [math.exp(v / 3) for v in z]
+    assert config.scores([z])[0].tolist() == pytest.approx([value / sum(powers) for value in powers])
+
+
+def test_a_calibration_of_other_classes_is_refused(folder: Path) -> None:
+    values = json.loads((folder / "config.json").read_text())
+    other = {**FITTED.to_dict(), "bias": {"neutral": 0.5, "fear": -0.5}, "prior": {"neutral": 0.5, "fear": 0.5}}
+    (folder / "config.json").write_text(json.dumps({**values, "calibration": other}))
+    with pytest.raises(ModelError, match=r"calibration is .* it must be one of the model's classes"):
+        read_config(folder)
+
+
+def test_a_folder_of_an_earlier_version_has_none_of_the_later_fields(folder: Path) -> None:
+    values = json.loads((folder / "config.json").read_text())
+    for name in ("calibration", "weights_dtype"):
+        del values[name]
+    (folder / "config.json").write_text(json.dumps(values))
+    config = load_model(folder)[1]
+    assert (config.fitted, config.weights_dtype, config.details) == (None, "float32", {"epoch": 3})
+
+
+def test_rewriting_leaves_the_weights(folder: Path) -> None:
+    before = (folder / "model.safetensors").stat()
+    rewrite(folder, dataclasses.replace(read_config(folder), calibration=FITTED.to_dict()), "# other card")
+    after = (folder / "model.safetensors").stat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+    assert load_model(folder)[1].fitted == FITTED
+    assert load_model(folder)[1].details == {"epoch": 3}
+    assert read_card(folder) == "# other card"
+    assert sorted(p.name for p in folder.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+
+
+def test_weights_kept_in_float16_are_float32_again(tmp_path: Path) -> None:
+    model = build_classifier(TINY, NAMES, 64)
+    model(torch.rand(4, 3, 64, 64) * 100)  # running statistics that float16 would round
+    variance = next(name for name, _ in model.named_buffers() if name.endswith("running_var"))
+    model.get_buffer(variance)[0] = 1e6  # and that it could not tell
+    save_model(tmp_path / "m", model, {**DETAILS, "weights_dtype": "float16"}, "")
+    kept = load_file(tmp_path / "m" / "model.safetensors")
+    names = {name for name, _ in model.named_parameters()}
+    assert all(value.dtype == (torch.float16 if name in names else model.state_dict()[name].dtype) for name, value in kept.items())
+    loaded, config = load_model(tmp_path / "m")
+    assert config.weights_dtype == "float16"
+    for name, value in loaded.state_dict().items():
+        ours = model.state_dict()[name]
+        assert value.dtype == ours.dtype
+        assert torch.equal(value, ours.half().float() if name in names else ours)
+
+
+def test_weights_that_float16_cannot_tell_are_refused(tmp_path: Path) -> None:
+    model = build_classifier(TINY, NAMES, 64)
+    with torch.no_grad():
+        model.head.weight[0, 0] = 70000.0
+    with pytest.raises(ModelError, match=r"head\.weight hold values that float16 cannot tell; keep this model in float32"):
+        save_model(tmp_path / "m", model, {"weights_dtype": "float16"}, "")
+    assert not (tmp_path / "m").exists()

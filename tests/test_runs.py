@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -18,6 +19,7 @@ from sklearn.metrics import balanced_accuracy_score, confusion_matrix
 from evenface.data.manifest import Manifest, build
 from evenface.errors import ConfigError, LabelError, ModelError
 from evenface.labels import BASIC
+from evenface.model_folder import read_config
 from evenface.runs import compare, evaluate
 from evenface.training.config import TrainConfig
 from evenface.training.run import train
@@ -233,3 +235,51 @@ def test_compare_refuses_scores_of_an_older_model(run: Path) -> None:
     (run / "best" / "config.json").write_text(json.dumps(about | {"epoch": about["epoch"] + 1}))
     with pytest.raises(ConfigError, match=r"has been trained on since it was scored on test; run: evenface evaluate .* --split test"):
         compare([run], resamples=50)
+
+
+def probabilities(file: Path) -> npt.NDArray[np.float64]:
+    table = pq.read_table(file)
+    return np.stack([table[f"p_{name}"].to_numpy() for name in CLASSES], axis=1).astype(np.float64)
+
+
+def test_a_prior_has_files_of_its_own(run: Path) -> None:
+    """Bayes' rule by a loop, on the model's own answers."""
+    plain = probabilities(evaluate(run, device="cpu").predictions_file)
+    found = evaluate(run, device="cpu", prior="balanced")
+    assert found.metrics_file == run / "metrics-test-balanced.json"
+    fitted = read_config(run / "best").fitted
+    assert fitted is not None
+    assert (fitted.split, fitted.n, fitted.dataset) == ("validation", 9, "tiny")
+    for mine, row in zip(probabilities(found.predictions_file), plain, strict=True):
+        raised = [p ** (1 / fitted.temperature) * np.exp(fitted.bias[c]) / fitted.prior[c] for p, c in zip(row, CLASSES, strict=True)]
+        np.testing.assert_allclose(mine, np.array(raised) / sum(raised), atol=1e-5)
+    assert (found.metrics["prior"], found.metrics["calibration"]) == ("balanced", fitted.to_dict())
+    assert found.metrics["optimistic"] is False
+    assert evaluate(run, device="cpu", prior="train", tta="flip").metrics_file == run / "metrics-test-flip-train.json"
+    assert json.loads((run / "metrics-test.json").read_text())["prior"] == "model"
+    with pytest.raises(ConfigError, match=r"Unknown prior 'balance'; did you mean 'balanced'"):
+        evaluate(run, prior="balance")
+
+
+def test_the_split_of_the_calibration_is_optimistic_under_a_prior(run: Path) -> None:
+    about = json.loads((run / "best" / "config.json").read_text())
+    elsewhere = {**about, "selection": {**about["selection"], "split": "another"}}
+    (run / "best" / "config.json").write_text(json.dumps(elsewhere))
+    assert evaluate(run, split="validation", device="cpu").metrics["optimistic"] is False
+    assert evaluate(run, split="validation", device="cpu", prior="balanced").metrics["optimistic"] is True
+    assert evaluate(run, split="test", device="cpu", prior="balanced").metrics["optimistic"] is False
+
+
+def test_compare_under_a_prior(run: Path) -> None:
+    with pytest.raises(ConfigError, match=r"run: evenface evaluate .* --split test --prior balanced"):
+        compare([run], prior="balanced", resamples=50)
+    own, under = evaluate(run, device="cpu"), evaluate(run, device="cpu", prior="balanced")
+    for prior, found in (("model", own), ("balanced", under)):
+        assert compare([run], prior=prior, resamples=50)[0].methods[0].mean("overall") == found.metrics["overall"]
+    about = json.loads((run / "best" / "config.json").read_text())
+    (run / "best" / "config.json").write_text(json.dumps(about | {"calibration": None}))
+    assert compare([run], resamples=50)[0].methods[0].mean("overall") == own.metrics["overall"]
+    with pytest.raises(ConfigError, match="has been trained on or calibrated since it was scored"):
+        compare([run], prior="balanced", resamples=50)
+    with pytest.raises(ConfigError, match="Unknown prior"):
+        compare([run], prior="flat")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from evenface.data.manifest import Manifest as Manifest
     from evenface.errors import EvenfaceError as EvenfaceError
     from evenface.model_folder import load_model as load_model
+    from evenface.recalibration import calibrate as calibrate
     from evenface.recognizer import Recognizer as Recognizer
     from evenface.results import Face as Face
     from evenface.results import FrameResult as FrameResult
@@ -32,6 +33,7 @@ _HOME = {
     "Manifest": "evenface.data.manifest",
     "Recognizer": "evenface.recognizer",
     "TrainConfig": "evenface.training.config",
+    "calibrate": "evenface.recalibration",
     "compare": "evenface.runs",
     "evaluate": "evenface.runs",
     "load_dataset": "evenface.data",
@@ -48,6 +50,7 @@ __all__ = [
     "Recognizer",
     "TrainConfig",
     "__version__",
+    "calibrate",
     "compare",
     "evaluate",
     "load_dataset",

@@ -5,7 +5,7 @@
     classifier(faces).logits, config.class_names
 
 `config.json` carries all that the numbers need to mean something elsewhere: the class names in order, the normalisation, the size and the
-alignment of the faces, and where the model comes from.
+alignment of the faces, and where the model comes from. Reading it needs no torch, so that exported models run without.
 """
 
 from __future__ import annotations
@@ -16,22 +16,26 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import safetensors.torch
-import torch
-from torch import Tensor
+import numpy.typing as npt
 
 from evenface._version import __version__
+from evenface.calibration import Calibration, Numbers, Prior, scores
 from evenface.errors import ConfigError, ModelError
-from evenface.files import cannot_write
-from evenface.models.classifier import Classifier
-from evenface.models.networks import build_network
-from evenface.models.weights import read_weights
+from evenface.files import cannot_write, write_text
 
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from evenface.models.classifier import Classifier
 
 SCHEMA_VERSION = 1
+PLAIN = "linear"  # the kind of `evenface.models.classifier.Classifier`, for configs that name none
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+PRECISIONS = ("float32", "float16")  # names of torch's types
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,9 +50,11 @@ class ModelConfig:
         img_size: side of the faces in pixels.
         alignment: how faces must be cropped and turned before; None where that is not known.
         train_counts: training faces per class.
+        calibration: what turns logits into scores (`evenface.calibration.Calibration.to_dict`); None where none was fitted.
         method: the training method's name and options.
         init: source and sha256 of the start.
         data_licence, dataset: of the training images.
+        weights_dtype: how the weights are kept in the file, "float32" or "float16"; they are computed with in float32 either way.
         evenface: the version that wrote it.
         details: anything else that was given to `save_model`, as it was given.
 
@@ -63,11 +69,13 @@ class ModelConfig:
     img_size: int
     alignment: str | dict[str, Any] | None = None
     train_counts: dict[str, int] | None = None
+    calibration: dict[str, Any] | None = None
     method: dict[str, Any] | None = None
     init: dict[str, Any] | None = None
     data_licence: str | None = None
     dataset: str | None = None
-    network: dict[str, Any] = dataclasses.field(default_factory=lambda: {"kind": Classifier.kind})
+    network: dict[str, Any] = dataclasses.field(default_factory=lambda: {"kind": PLAIN})
+    weights_dtype: str = "float32"
     evenface: str = __version__
     schema_version: int = SCHEMA_VERSION
     details: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -90,6 +98,18 @@ class ModelConfig:
             _check(isinstance(getattr(self, field), dict | None), field, "a table or null", getattr(self, field))
         for field in ("data_licence", "dataset"):
             _check(isinstance(getattr(self, field), str | None), field, "a text or null", getattr(self, field))
+        _check(self.weights_dtype in PRECISIONS, "weights_dtype", " or ".join(PRECISIONS), self.weights_dtype)
+        fitted = self.fitted
+        _check(fitted is None or set(fitted.bias) == set(names), "calibration", "one of the model's classes", self.calibration)
+
+    @property
+    def fitted(self) -> Calibration | None:
+        """The calibration, checked."""
+        return None if self.calibration is None else Calibration.from_dict(self.calibration)
+
+    def scores(self, logits: npt.ArrayLike, prior: Prior = "model") -> Numbers:
+        """Logits (n, L) -> probabilities (n, L), float64, under a prior; see `evenface.calibration.scores`."""
+        return scores(logits, self.class_names, prior=prior, calibration=self.fitted, train_counts=self.train_counts)
 
     def to_dict(self) -> dict[str, Any]:
         """As it stands in `config.json`: the fields, then the details beside them."""
@@ -117,14 +137,16 @@ def save_model(folder: str | os.PathLike[str], classifier: Classifier, config: M
 
     Args:
         classifier: any kind of `evenface.models.networks`; its `parts` are saved, what a method attached to it besides is not.
-        config: `alignment`, `train_counts`, `method`, `init`, `data_licence`, `dataset` where known, and any further details that JSON
-            can hold. The architecture, class names, normalisation and size come from the classifier.
+        config: `alignment`, `train_counts`, `calibration`, `method`, `init`, `data_licence`, `dataset` where known, `weights_dtype`, and
+            any further details that JSON can hold. The architecture, class names, normalisation and size come from the classifier.
         card: the text of README.md.
 
     Raises:
-        ModelError: a config value of the wrong kind, or a folder of that name that is no model.
+        ModelError: a config value of the wrong kind, weights too large for float16, or a folder of that name that is no model.
         StorageError: it cannot be written, such as on a full disk; the former model is untouched.
     """
+    import safetensors.torch
+
     folder, backbone = Path(folder), classifier.backbone
     own: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
@@ -146,12 +168,34 @@ def save_model(folder: str | os.PathLike[str], classifier: Classifier, config: M
         raise ModelError(f"The model config has a value that JSON cannot hold: {error}.") from error
     state = classifier.state_dict()
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.items() if name.partition(".")[0] in classifier.parts}
+    if checked.weights_dtype != "float32":
+        import torch
+
+        kind = getattr(torch, checked.weights_dtype)
+        tensors = _shortened(tensors, {name for name, _ in classifier.named_parameters()}, kind)
     if folder.exists() and not (folder / CONFIG).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise ModelError(f"{folder} exists and is not a model folder; choose another name.")
     folder.parent.mkdir(parents=True, exist_ok=True)
     contents = {WEIGHTS: safetensors.torch.save(tensors), CONFIG: (text + "\n").encode(), CARD: card.encode()}
     _write_folder(folder, contents)
     return checked
+
+
+def rewrite(folder: str | os.PathLike[str], config: ModelConfig, card: str) -> None:
+    """Puts another config and card into a model folder; the weights are not touched.
+
+    Raises:
+        StorageError: it cannot be written; each file is then the old one or the new one.
+    """
+    place = standing(Path(folder))
+    write_text(place / CARD, card)
+    write_text(place / CONFIG, json.dumps(config.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_card(folder: str | os.PathLike[str]) -> str:
+    """The text of the model card; empty where there is none."""
+    path = standing(Path(folder)) / CARD
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def read_config(folder: str | os.PathLike[str]) -> ModelConfig:
@@ -178,9 +222,16 @@ def read_config(folder: str | os.PathLike[str]) -> ModelConfig:
 def load_model(folder: str | os.PathLike[str]) -> tuple[Classifier, ModelConfig]:
     """The classifier, on the CPU in evaluation mode, and its config. PyTorch's random state is left as it was.
 
+    Weights kept in float16 are loaded into float32.
+
     Raises:
         ModelError: no model folder there, or one that is broken; names what was looked for, and the weights that do not fit.
     """
+    import torch
+
+    from evenface.models.networks import build_network
+    from evenface.models.weights import read_weights
+
     name = Path(folder)
     folder = standing(name)
     config = read_config(name)
@@ -197,6 +248,15 @@ def load_model(folder: str | os.PathLike[str]) -> tuple[Classifier, ModelConfig]
     classifier.mean.copy_(torch.tensor(config.mean).view(1, 3, 1, 1))
     classifier.std.copy_(torch.tensor(config.std).view(1, 3, 1, 1))
     return classifier.eval(), config
+
+
+def _shortened(tensors: Mapping[str, Tensor], parameters: set[str], kind: torch.dtype) -> dict[str, Tensor]:
+    """The parameters in a shorter type. Buffers stay: a running variance may be larger than float16 can tell, and they are small."""
+    found = {name: value.to(kind) if name in parameters else value for name, value in tensors.items()}
+    broken = [name for name, value in found.items() if name in parameters and not bool(value.isfinite().all())]
+    if broken:
+        raise ModelError(f"The weights {', '.join(broken[:5])} hold values that float16 cannot tell; keep this model in float32.")
+    return found
 
 
 def _require_fit(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], path: Path) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from scipy.special import softmax
 
 from evenface import zoo
-from evenface.calibration import Calibration, adjustment
+from evenface.calibration import adjustment
 from evenface.errors import ConfigError
 from evenface.faces.alignment import Alignment, align, whole
 from evenface.faces.detection import MAX_SIDE, Detection, Detector, create_detector
@@ -79,13 +79,12 @@ class Recognizer:
         self.runtime = model if isinstance(model, Runtime) else _on_torch(model, device, precision)
         self._detector = detector if isinstance(detector, Detector) else create_detector(detector, device=_device_of(self.runtime))
         self._alignment = Alignment.from_dict(config.alignment)
-        self._calibration = None if config.calibration is None else Calibration.from_dict(config.calibration)
         self._tta = tta
         self.config = config
         self.name = name
         self.prior = prior if isinstance(prior, str) else dict(prior)
         self._temperature, self._offset = adjustment(
-            config.class_names, prior=prior, calibration=self._calibration, train_counts=config.train_counts
+            config.class_names, prior=prior, calibration=config.fitted, train_counts=config.train_counts
         )
 
     @classmethod

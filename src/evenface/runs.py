@@ -1,6 +1,7 @@
 """Scoring runs and model folders, and putting runs side by side.
 
 evaluation = evaluate("runs/x", split="test")         # writes predictions-test.parquet and metrics-test.json into runs/x
+evaluate("runs/x", prior="balanced")                  # the same for faces of which every expression is equally likely
 comparison = compare(["runs/ce", "runs/rbcf"])
 """
 
@@ -17,11 +18,12 @@ from typing import Any, cast
 
 import numpy as np
 
+from evenface.calibration import PRIORS, as_logits
 from evenface.data.duplicates import duplicates_of_train
 from evenface.data.manifest import Manifest
 from evenface.data.store import open_store
 from evenface.devices import resolve_device, resolve_precision
-from evenface.errors import ConfigError, ModelError
+from evenface.errors import ConfigError, ModelError, unknown_name
 from evenface.evaluation.aggregate import DECIMALS, expert_weights, weighted
 from evenface.evaluation.compare import Comparison, RunPredictions, compare_runs, method_labels
 from evenface.evaluation.evaluate import predict, predict_experts
@@ -56,6 +58,7 @@ def evaluate(
     dataset: str | None = None,
     data_dir: str | None = None,
     tta: str = "none",
+    prior: str = "model",
     output: str | os.PathLike[str] | None = None,
     device: str = "auto",
     precision: str = "fp32",
@@ -70,6 +73,8 @@ def evaluate(
         dataset, data_dir: by default the run's own (also for its `best` folder); any other model folder needs them.
         tta: "flip" averages the probabilities of each face and its mirror; "experts" weights the experts of a network by how much they
             agree on face and mirror. The files are named `...-<split>-flip...` and `...-<split>-experts...`.
+        prior: "model" is the model's own answer, its softmax as it is; "train" and "balanced" are the scores, and with them the decision,
+            under that prior (`evenface.calibration`). The files are named `...-<split>-balanced...`, `...-<split>-flip-train...`.
         output: where the two files go; by default the run folder. A model folder that belongs to no run needs it. A run's scores on other
             data than its own are named `...-<data set>-<split>...`, so that they do not take the place of those on its own. Its own are
             those whose training faces are the run's, wherever they lie.
@@ -81,7 +86,9 @@ def evaluate(
     """
     if tta not in TTA:
         raise ConfigError(f"--tta is one of {', '.join(TTA)}, not '{tta}'.")
-    config, run, model_path = _find(Path(target))
+    if prior not in PRIORS:
+        raise ConfigError(unknown_name("prior", prior, PRIORS))
+    config, run, model_path = find_model(Path(target))
     if output is None and config is None:
         raise ConfigError(f"{run} is a model folder; say with -o/--output where the scores go, since they name every face.")
     where = Path(output) if output is not None else run
@@ -95,10 +102,8 @@ def evaluate(
             "--tta experts weights the experts of a network that has several (--method ride or sade); "
             f"that of {run} is of the kind '{model.kind}'."
         )
-    manifest, settings, own_data = _data(config, run, dataset, data_dir, about, split)
-    require_same(about.class_names, manifest.class_names, f"the data set '{manifest.name}'")
-    part = manifest.split(split)
-    store = open_store(part, about.img_size, device=chosen, mode=settings.store, workers=workers)
+    manifest, settings, own_data = data_of(config, run, dataset, data_dir, about, split)
+    store = open_store(manifest.split(split), about.img_size, device=chosen, mode=settings.store, workers=workers)
     how: dict[str, Any] = {"batch_size": batch_size, "device": chosen, "precision": kind, "progress": progress}
     weights: dict[str, Any] = {}
     if tta == "experts":
@@ -108,6 +113,8 @@ def evaluate(
         probabilities: np.ndarray = weighted(face, found)
     else:
         probabilities = predict(model.to(chosen), store, flip=tta == "flip", **how)
+    if prior != "model":
+        probabilities = about.scores(as_logits(probabilities), prior).astype(np.float32)
     predictions = _predictions(store.manifest, manifest, split, about, probabilities, workers)
     provenance = {
         "command": shlex.join(command),
@@ -118,6 +125,8 @@ def evaluate(
         "init": about.init,
         "init_sha256": (about.init or {}).get("sha256"),
         "tta": tta,
+        "prior": prior,
+        **({} if prior == "model" else {"calibration": about.calibration}),
         **weights,
         "unreadable": list(store.unreadable),
         "selection": about.details.get("selection"),
@@ -128,7 +137,8 @@ def evaluate(
         if config.protocol == "paper":
             provenance["paper"] = _as_papers_report(run / "log.csv")
     same_data = own_data or (config is None and manifest.name == about.dataset)
-    provenance["optimistic"] = same_data and chosen_on(about, split)
+    fitted_here = prior != "model" and about.fitted is not None and (about.fitted.dataset, about.fitted.split) == (manifest.name, split)
+    provenance["optimistic"] = (same_data and chosen_on(about, split)) or fitted_here
     metrics = summarise(
         predictions.true,
         predictions.predicted,
@@ -138,7 +148,7 @@ def evaluate(
         split=split,
         provenance=provenance,
     )
-    stem = stem_of(split, tta)
+    stem = stem_of(split, tta, prior)
     if config is not None and not own_data:
         stem = f"{manifest.name}-{stem}"
     metrics_file, predictions_file = where / f"metrics-{stem}.json", where / f"predictions-{stem}.parquet"
@@ -152,6 +162,7 @@ def compare(
     *,
     split: str = "test",
     tta: str = "none",
+    prior: str = "model",
     without_duplicates: bool = False,
     resamples: int = 10_000,
 ) -> tuple[Comparison, dict[str, int] | None]:
@@ -165,16 +176,19 @@ def compare(
     """
     if tta not in TTA:
         raise ConfigError(f"--tta is one of {', '.join(TTA)}, not '{tta}'.")
-    stem = stem_of(split, tta)
+    if prior not in PRIORS:
+        raise ConfigError(unknown_name("prior", prior, PRIORS))
+    stem = stem_of(split, tta, prior)
     options, found, counts, optimistic, faces = [], [], None, [], set()
     for entry in runs:
-        config, folder, model_path = _find(Path(entry))
+        config, folder, model_path = find_model(Path(entry))
         if config is None or folder != Path(entry):
             raise ConfigError(f"{entry} is a model folder; compare takes run folders, which know their seed and settings.")
         file = folder / f"predictions-{stem}.parquet"
-        if not is_scored(folder, split, tta):
-            what = f"has been trained on since it was scored on {split}" if file.exists() else f"has not been scored on {split} yet"
-            flag = "" if tta == "none" else f" --tta {tta}"
+        if not is_scored(folder, split, tta, prior):
+            since = "trained on" if prior == "model" else "trained on or calibrated"
+            what = f"has been {since} since it was scored on {split}" if file.exists() else f"has not been scored on {split} yet"
+            flag = ("" if tta == "none" else f" --tta {tta}") + ("" if prior == "model" else f" --prior {prior}")
             raise ConfigError(f"{folder} {what}; run: evenface evaluate {folder} --split {split}{flag}")
         about = read_config(model_path)
         counts = counts or about.train_counts
@@ -195,22 +209,23 @@ def compare(
     return comparison, counts
 
 
-def stem_of(split: str, tta: str) -> str:
+def stem_of(split: str, tta: str, prior: str = "model") -> str:
     """The part of `predictions-<stem>.parquet` that says what was scored, and how."""
-    return split if tta == "none" else f"{split}-{tta}"
+    return "-".join([split, *([] if tta == "none" else [tta]), *([] if prior == "model" else [prior])])
 
 
-def is_scored(run: Path, split: str, tta: str) -> bool:
-    """Whether a run has scores on that split, and they are those of the model that is its best one now."""
-    stem = stem_of(split, tta)
+def is_scored(run: Path, split: str, tta: str, prior: str = "model") -> bool:
+    """Whether a run has scores on that split, and they are those of the model that is its best one now (and of its calibration)."""
+    stem = stem_of(split, tta, prior)
     metrics, about = run / f"metrics-{stem}.json", standing(run / "best") / CONFIG
     if not (run / f"predictions-{stem}.parquet").is_file() or not metrics.is_file() or not about.is_file():
         return False
-    then, now = (json.loads(file.read_text(encoding="utf-8")).get("epoch") for file in (metrics, about))
-    return bool(then == now)
+    then, now = (json.loads(file.read_text(encoding="utf-8")) for file in (metrics, about))
+    keys = ("epoch",) if prior == "model" else ("epoch", "calibration")
+    return all(then.get(key) == now.get(key) for key in keys)
 
 
-def _find(folder: Path) -> tuple[TrainConfig | None, Path, Path]:
+def find_model(folder: Path) -> tuple[TrainConfig | None, Path, Path]:
     """Config, folder and model folder of a run, which may be named by its `best` too; or (None, folder, folder) of any other model."""
     if (folder / "config.yaml").is_file():
         if not standing(folder / "best").is_dir():
@@ -225,10 +240,23 @@ def _find(folder: Path) -> tuple[TrainConfig | None, Path, Path]:
     raise ConfigError(f"{folder} {what}; give the folder of a run, such as runs/x.")
 
 
-def _data(
+def data_of(
     config: TrainConfig | None, run: Path, dataset: str | None, data_dir: str | None, about: ModelConfig, split: str
 ) -> tuple[Manifest, TrainConfig, bool]:
-    """The faces to score on, the settings that they were read with, and whether they are the run's own."""
+    """The faces to score on, the settings that they were read with, and whether they are the run's own.
+
+    Raises:
+        ConfigError: no data set to score on.
+        LabelError: it has other classes than the model.
+    """
+    manifest, settings, own = _read(config, run, dataset, data_dir, about, split)
+    require_same(about.class_names, manifest.class_names, f"the data set '{manifest.name}'")
+    return manifest, settings, own
+
+
+def _read(
+    config: TrainConfig | None, run: Path, dataset: str | None, data_dir: str | None, about: ModelConfig, split: str
+) -> tuple[Manifest, TrainConfig, bool]:
     if config is not None and dataset in (None, config.dataset):
         settings = config if data_dir is None else dataclasses.replace(config, data_dir=str(Path(data_dir).resolve()))
         manifest = load_manifest(settings)

@@ -26,7 +26,18 @@ print(code, *[name for name in {HEAVY!r} if name in sys.modules], file=sys.stder
 """
 
 
-LIGHT = ("--help", "--version", "train --help", "evaluate -h", "compare -h", "data stats -h", "data sheet -h", "methods -h", "doctor -h")
+LIGHT = (
+    "--help",
+    "--version",
+    "train --help",
+    "evaluate -h",
+    "calibrate -h",
+    "compare -h",
+    "data stats -h",
+    "data sheet -h",
+    "methods -h",
+    "doctor -h",
+)
 
 
 @pytest.mark.parametrize("words", LIGHT)
@@ -55,7 +66,7 @@ def test_every_verb_has_help(verb: str, cli: Any) -> None:
 
 def test_unknown_words(cli: Any) -> None:
     cli("trian").refused(2, "Unknown verb 'trian'", "did you mean 'train'?")
-    cli("zzz").refused(2, "verbs are: train, evaluate")
+    cli("zzz").refused(2, "verbs are: predict, train")
     cli("--verbose").refused(2, "Unknown flag --verbose")
     cli("train", "--epoch", 3).refused(2, "Unknown flag --epoch", "did you mean --epochs?")
     cli("train", "--lamb=3", "--method", "rbcf").refused(2, "did you mean --lam?")

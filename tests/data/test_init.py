@@ -58,3 +58,16 @@ def test_every_class_needs_a_train_face(make: Callable[..., Manifest]) -> None:
     assert require_every_class(good) is good
     with pytest.raises(DataError, match="No train image of fear in 'made'"):
         require_every_class(make({"train": {"fear": 0, "anger": 1}}))
+
+
+def test_originals_are_for_sets_that_have_both(tmp_path: Path, picture: Picture) -> None:
+    (tmp_path / "list_patition_label.txt").write_text("".join(f"{split}_{i}.jpg {i}\n" for split in ("train", "test") for i in range(1, 8)))
+    for split in ("train", "test"):
+        for i in range(1, 8):
+            for place in ("Image/original/{}.jpg", "Image/aligned/{}_aligned.jpg"):
+                picture(tmp_path / place.format(f"{split}_{i}"))
+    for original, place in ((True, "original"), (False, "aligned")):
+        found = load_dataset("rafdb", tmp_path, original=original)
+        assert all(place in image["path"] for image in found.table["image"].to_pylist())
+    picture(tmp_path / "faces/train/fear/1.png")
+    assert len(load_dataset("folder", tmp_path / "faces", original=True)) == 1

@@ -88,6 +88,38 @@ def test_aligned_faces_are_preferred(tmp_path: Path, picture: Picture) -> None:
     assert all("aligned" in image["path"] for image in read_rafdb(tmp_path).table["image"].to_pylist())
 
 
+@pytest.mark.parametrize("place", ["Annotation/boundingbox", "boundingbox"])
+def test_originals_on_request_with_their_boxes(tmp_path: Path, picture: Picture, place: str) -> None:
+    partition(tmp_path)
+    images(tmp_path, picture, "Image/original/{stem}.jpg")
+    images(tmp_path, picture, "Image/aligned/{stem}_aligned.jpg")
+    (tmp_path / place).mkdir(parents=True)
+    for i, stem in enumerate(ALL):
+        if stem != "train_00002":
+            (tmp_path / place / f"{stem}_boundingbox.txt").write_text(f"{i}.5 2.000000 {i + 3} 5.25\n")
+    found = read_rafdb(tmp_path, original=True)
+    assert all(image["path"].startswith("Image/original/") for image in found.table["image"].to_pylist())
+    assert "Image/original" in found.notes[0]
+    boxes = dict(zip(found.ids(), found.table["box"].to_pylist(), strict=True))
+    assert boxes == {stem: None if stem == "train_00002" else [i + 0.5, 2, i + 3, 5.25] for i, stem in enumerate(ALL)}
+    assert "box" not in read_rafdb(tmp_path).table.column_names
+    broken = tmp_path / place / "test_0003_boundingbox.txt"
+    for text in ("1 2 3", "1 2 3 x", ""):
+        broken.write_text(text)
+        with pytest.raises(DataError, match=r"test_0003_boundingbox\.txt does not hold the four numbers"):
+            read_rafdb(tmp_path, original=True)
+
+
+def test_without_originals_the_aligned_faces_serve(tmp_path: Path, picture: Picture) -> None:
+    partition(tmp_path)
+    images(tmp_path, picture, "Image/aligned/{stem}_aligned.jpg")
+    (tmp_path / "boundingbox").mkdir()
+    (tmp_path / "boundingbox" / "train_00001_boundingbox.txt").write_text("1 2 3 4")
+    found = read_rafdb(tmp_path, original=True)
+    assert "Image/aligned" in found.notes[0]
+    assert "box" not in found.table.column_names  # it is one of the original's
+
+
 @pytest.mark.parametrize("first", [0, 1])
 @pytest.mark.parametrize("folder", ["EmoLabel", "."])
 @pytest.mark.parametrize(("suffix", "separator"), [("label.txt", " "), ("labels.csv", ",")])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,9 @@ from evenface.predict.inputs import find_inputs
 from evenface.predict.pictures import BATCH, predict_pictures
 from evenface.predict.run import Summary, predict_inputs
 from evenface.predict.writers import open_writer
+from evenface.video.reading import Frame, open_video
 
+from .conftest import with_faces
 from .test_recognizer import clip as clip
 
 
@@ -84,8 +86,6 @@ def test_copies_and_crops(recognizer: Recognizer, photo: Callable[..., Path], tm
 
 
 def test_a_film_and_its_copy(recognizer: Recognizer, clip: Callable[..., Path], tmp_path: Path) -> None:
-    from evenface.video.reading import open_video
-
     path = clip("clip.mkv")
     heard = Heard()
     folders = {"draw": tmp_path / "copies", "faces": tmp_path / "crops"}
@@ -117,6 +117,36 @@ def test_a_film_that_breaks_half_way_keeps_what_came_before(recognizer: Recogniz
     whole = clip("whole.mkv", frames=40)
     cut = tmp_path / "cut.mkv"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    done, rows = run(recognizer, [str(cut)], tmp_path / "out.csv")
+    done, rows = run(recognizer, [str(cut)], tmp_path / "out.csv", draw=tmp_path / "copies")
     assert 5 < len({row["frame"] for row in rows}) < 40
     assert done.frames == len({row["frame"] for row in rows})
+    assert [path for path, _ in done.failed] == [cut]
+    with open_video(tmp_path / "copies" / "cut.mp4") as copy:
+        assert len(list(copy.frames())) == done.frames
+
+
+class FakeCamera:
+    """Three frames, then Ctrl-C."""
+
+    source, width, height, fps, has_audio = "camera 0", 128, 96, 10.0, False
+
+    def __enter__(self) -> FakeCamera:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def frames(self, every: int = 1, start: float = 0.0, end: float | None = None) -> Iterator[Frame]:
+        for number in range(0, 3, every):
+            yield Frame(number, number / 10, with_faces(8, [(10 + number, 10)]))
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_is_the_usual_end_of_a_camera(recognizer: Recognizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("av", reason="needs PyAV")
+    monkeypatch.setattr("evenface.predict.run.open_camera", lambda number: FakeCamera())
+    done, rows = run(recognizer, ["webcam"], tmp_path / "out.csv", draw=tmp_path / "copies", faces=tmp_path / "crops")
+    assert (done.frames, [row["source"] for row in rows]) == (3, ["camera 0"] * 3)
+    with open_video(tmp_path / "copies" / "camera0.mp4") as copy:
+        assert len(list(copy.frames())) == 3
+    assert len(list((tmp_path / "crops").iterdir())) == 3

@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="run folders that were evaluated on the split")
     parser.add_argument("--split", default="test", choices=["train", "validation", "test"], help="default: test")
     parser.add_argument("--tta", default="none", choices=["none", "flip", "experts"], help="the evaluation that was run so")
+    parser.add_argument("--prior", default="model", choices=["model", "train", "balanced"], help="the evaluation that was run so")
     parser.add_argument("--without-duplicates", action="store_true", help="leave out images that stand in train pixel for pixel")
     parser.add_argument("--resamples", type=int, default=10_000, metavar="N", help="of the bootstrap (default: 10000)")
     parser.add_argument("--format", choices=["text", "markdown", "json"], default="text", help="default: text")
@@ -34,7 +35,12 @@ def run(args: argparse.Namespace) -> int:
     if args.resamples < 100:
         raise ConfigError("--resamples must be at least 100 for an interval to mean anything.")
     comparison, counts = compare(
-        args.runs, split=args.split, tta=args.tta, without_duplicates=args.without_duplicates, resamples=args.resamples
+        args.runs,
+        split=args.split,
+        tta=args.tta,
+        prior=args.prior,
+        without_duplicates=args.without_duplicates,
+        resamples=args.resamples,
     )
     if args.output is not None:
         write_metrics(args.output, comparison.to_dict())

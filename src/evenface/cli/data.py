@@ -1,10 +1,11 @@
-"""Look into a data set before training on it.
+"""Look into a data set before training on it, and cut the faces out of raw pictures.
 
   evenface data stats --dataset ferplus --data-dir DIR
+  evenface data prepare RAW OUT --dataset folder --detector mtcnn
   evenface data subset --dataset rafdb --data-dir DIR --imbalance 100 -o rafdb-if100.parquet
   evenface data sheet --dataset synthetic -o sheet.png
 
-A subset is read back with `--dataset manifest --data-dir FILE`.
+A subset or a prepared set is read back with `--dataset manifest --data-dir FILE_OR_FOLDER`.
 """
 
 from __future__ import annotations
@@ -16,15 +17,16 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from evenface.cli import data_prepare
+from evenface.cli.data_prepare import LABELS, REAL_FACES
+
 
 if TYPE_CHECKING:
     from evenface.data import Manifest
     from evenface.data.stats import DataStats
     from evenface.report.grid import Grid
 
-LABELS = ("majority", "max", "probability", "fer2013")
 NAMED = 10  # unreadable images that are named
-REAL_FACES = "It holds faces of real people: keep it out of your repository, and see the licence of the data set."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     stats.add_argument("-j", "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="threads that decode images")
     stats.add_argument("--format", choices=["text", "json", "markdown"], default="text", help="default: text")
     stats.set_defaults(run=run_stats)
+
+    data_prepare.add_verb(verbs)
 
     subset = verbs.add_parser("subset", help="write a thinned-out or noisy copy of a data set's table", allow_abbrev=False)
     _add_source(subset)

@@ -2,6 +2,7 @@
 
 evenface evaluate runs/x --split test
 evenface evaluate runs/x --split test --tta flip
+evenface evaluate runs/x --split test --prior balanced
 evenface evaluate model_folder --dataset ferplus --data-dir DIR -o scores
 """
 
@@ -23,6 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="none",
         choices=["none", "flip", "experts"],
         help="flip: average each face with its mirror; experts: weight the experts of ride or sade by their agreement on both",
+    )
+    parser.add_argument(
+        "--prior",
+        default="model",
+        choices=["model", "train", "balanced"],
+        help="model: its own answer; train, balanced: scores for faces with the expressions as frequent as in training, or equally so",
     )
     parser.add_argument("-o", "--output", type=Path, help="folder for the two files (default: the run folder; a model folder needs it)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")
@@ -50,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
             dataset=args.dataset,
             data_dir=args.data_dir,
             tta=args.tta,
+            prior=args.prior,
             output=args.output,
             device=args.device,
             precision=args.precision,

@@ -19,19 +19,22 @@ from evenface.errors import EvenfaceError
 
 
 VERBS = {
-    "train": "train a model on a data set with one of the methods, or resume a run",
     "predict": "find faces in photos, folders, films or a webcam, and tell their expressions",
+    "train": "train a model on a data set with one of the methods, or resume a run",
     "evaluate": "score a run or a model folder on a split, with an interval on every number",
+    "calibrate": "fit what turns a model's answers into scores that mean what they say",
     "compare": "put runs side by side, with a paired test",
     "study": "train and score the runs of a recipe, and put them into one table",
     "export": "make a model an ONNX, OpenVINO or torch.export file, compared with the model before it is kept",
     "methods": "list the training methods and their options",
-    "data": "look into a data set: stats, subset, sheet",
+    "data": "data sets: stats, prepare (cut faces out of pictures), subset, sheet",
+    "models": "list the models that can be had by name, and fetch them",
     "doctor": "check this machine and its packages",
 }
 
 EPILOG = """\
 first steps:
+  evenface predict photo.jpg
   evenface train --dataset synthetic --method rbcf --img-size 48 --epochs 6 -o runs/first
   evenface evaluate runs/first --split test
   evenface compare runs/first runs/other

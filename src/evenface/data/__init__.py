@@ -37,13 +37,15 @@ DATASETS: dict[str, Callable[..., Manifest]] = {
     "rafdb": read_rafdb,
     "synthetic": _synthetic,
 }
-"""Name -> reader. A reader takes the folder, `classes`, and `labels` where the set has votes."""
+"""Name -> reader. A reader takes the folder, `classes`, `labels` where the set has votes, `original` where it has both pictures."""
 
 WITHOUT_FOLDER = frozenset({"synthetic"})
 WITH_VOTES = frozenset({"ferplus"})
+WITH_ORIGINALS = frozenset({"rafdb"})
+"""Sets that come as cropped faces and as the pictures around them."""
 
 
-def load_dataset(name: str, data_dir: str | Path | None, *, classes: int = 7, labels: str = "majority") -> Manifest:
+def load_dataset(name: str, data_dir: str | Path | None, *, classes: int = 7, labels: str = "majority", original: bool = False) -> Manifest:
     """Reads a data set by its name.
 
     Args:
@@ -51,6 +53,7 @@ def load_dataset(name: str, data_dir: str | Path | None, *, classes: int = 7, la
         data_dir: the folder (or file) that holds it; None for the synthetic set, which is drawn.
         classes: 7, or 8 with contempt.
         labels: how votes become labels; only for sets with votes (FERPlus).
+        original: the whole pictures in place of the cropped faces, where the set has both (RAF-DB).
 
     Raises:
         ConfigError: an unknown name, an option that the set does not have, or no folder.
@@ -65,6 +68,8 @@ def load_dataset(name: str, data_dir: str | Path | None, *, classes: int = 7, la
         options["labels"] = labels
     elif labels != "majority":
         raise ConfigError(f"The data set '{name}' has no votes, so labels '{labels}' means nothing there; leave the option out.")
+    if name in WITH_ORIGINALS:
+        options["original"] = original
     if data_dir is None and name not in WITHOUT_FOLDER:
         raise ConfigError(f"The data set '{name}' needs its folder; give it with --data-dir DIR.")
     return DATASETS[name](None if data_dir is None else Path(data_dir), **options)

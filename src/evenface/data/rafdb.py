@@ -9,14 +9,18 @@ The folder may have any name, or hold the set one folder deeper (`basic/`, `DATA
 3. `train_label.txt` and `test_label.txt` (or Kaggle's `train_labels.csv` and `test_labels.csv`), in `EmoLabel/` or at the top.
 
 Numbers follow RAF-DB's own order (surprise fear disgust happiness sadness anger neutral), from 1 unless a 0 occurs. Of the listed images
-the aligned ones are taken where they are there, else the originals. The set has no validation split; a folder `valid` without a `test`
-beside it is the official test split. A part of train for validation: `evenface.data.splits`.
+the aligned ones are taken where they are there, else the originals; with `original=True` the other way round, with the column `box` (xyxy,
+pixels) from `Annotation/boundingbox/train_00001_boundingbox.txt` where those files are there. The set has no validation split; a
+folder `valid` without a `test` beside it is the official test split. A part of train for validation: `evenface.data.splits`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
 
 from evenface.data.folder import class_folders, numbered, split_folders, walk
 from evenface.data.layout import MISSING_LIMIT, not_found, present, read_list, require_folder
@@ -56,11 +60,17 @@ PLACES = (
 )
 """Where the image of a listed name may lie, aligned faces first."""
 
+BOXES = ("Annotation/boundingbox/{stem}_boundingbox.txt", "boundingbox/{stem}_boundingbox.txt")
+"""Where the face's box in an original may be written: left, top, right, bottom."""
+
 Face = tuple[str, str, int]  # split, stem, class number
 
 
-def read_rafdb(root: str | Path, *, classes: int = 7) -> Manifest:
+def read_rafdb(root: str | Path, *, classes: int = 7, original: bool = False) -> Manifest:
     """Reads RAF-DB basic from any of its layouts; ids are the original names without suffix (`train_00001`).
+
+    Args:
+        original: the original pictures in place of the aligned faces, where the list's layout has both.
 
     Raises:
         ConfigError: 8 classes; RAF-DB has no contempt.
@@ -73,7 +83,7 @@ def read_rafdb(root: str | Path, *, classes: int = 7) -> Manifest:
     for path in folders:
         partition = _first(path, PARTITION)
         if partition:
-            return _from_lists(path, [("", partition)])
+            return _from_lists(path, [("", partition)], original)
     for path in folders:  # before the lists: the Kaggle copy has both, and its lists lie above its folders
         if _has_class_folders(path):
             return _from_folders(path)
@@ -81,7 +91,7 @@ def read_rafdb(root: str | Path, *, classes: int = 7) -> Manifest:
         for names in LISTS:
             train, test = _first(path, names[:1]), _first(path, names[1:])
             if train and test:
-                return _from_lists(path, [("train", train), ("test", test)])
+                return _from_lists(path, [("train", train), ("test", test)], original)
     raise not_found(top, "RAF-DB", TREE)
 
 
@@ -89,7 +99,7 @@ def _first(root: Path, names: Iterable[str]) -> Path | None:
     return next((f for name in names for f in (root / "EmoLabel" / name, root / name) if f.is_file()), None)
 
 
-def _from_lists(root: Path, lists: list[tuple[str, Path]]) -> Manifest:
+def _from_lists(root: Path, lists: list[tuple[str, Path]], original: bool) -> Manifest:
     faces: list[Face] = []
     for split, path in lists:
         for name, number in read_list(path):
@@ -97,15 +107,18 @@ def _from_lists(root: Path, lists: list[tuple[str, Path]]) -> Manifest:
             faces.append((split or _split_of(stem, path), stem, number))
     name_of = numbered(ORDER, 0 if any(number == 0 for _, _, number in faces) else 1)
     labels = [name_of(str(number)) for _, _, number in faces]
-    files, place = _locate(root, faces)
+    files, place = _locate(root, faces, original)
     there, notes = present(root, files, " and ".join(path.name for _, path in lists))
     kept = [i for i, ok in enumerate(there.tolist()) if ok]
-    rows = {
+    rows: dict[str, Any] = {
         "id": [faces[i][1] for i in kept],
         "split": [faces[i][0] for i in kept],
         "label": [labels[i] for i in kept],
         "image": [files[i] for i in kept],
     }
+    boxes = [_box(root, faces[i][1]) for i in kept] if original and "original" in place else []
+    if any(box is not None for box in boxes):
+        rows["box"] = pa.array(boxes, pa.list_(pa.float32(), 4))
     notes = (f"RAF-DB's images are those of {place}.", *notes)
     return build(rows, BASIC, name="rafdb", root=root, notes=notes, licence=LICENCE)
 
@@ -117,10 +130,26 @@ def _split_of(stem: str, path: Path) -> str:
     return split
 
 
-def _locate(root: Path, faces: list[Face]) -> tuple[list[str], str]:
+def _box(root: Path, stem: str) -> list[float] | None:
+    """The box in an original, from its own small file; None where there is none."""
+    for place in BOXES:
+        path = root / place.format(stem=stem)
+        try:
+            numbers = [float(word) for word in path.read_text(encoding="utf-8-sig").replace(",", " ").split()]
+        except FileNotFoundError:
+            continue
+        except ValueError:
+            numbers = []
+        if len(numbers) != 4:
+            raise DataError(f"{path} does not hold the four numbers of a box; unpack the annotations again.")
+        return numbers
+    return None
+
+
+def _locate(root: Path, faces: list[Face], original: bool) -> tuple[list[str], str]:
     """The first place that holds nearly all listed images, else the one that holds the most (whose gaps are then reported)."""
     best: tuple[int, list[str], str] = (-1, [], "")
-    for place in PLACES:
+    for place in sorted(PLACES, key=lambda place: original and "original/" not in place):
         files = [place.format(split=split, stem=stem) for split, stem, _ in faces]
         if not (root / files[0]).parent.is_dir():
             continue

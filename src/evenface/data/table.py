@@ -6,7 +6,7 @@
 Needed columns: the image (`file_name`, `path`, `image` ...: a path from the table's folder, or in Parquet the struct of `bytes` and
 `path` that Hugging Face writes), `label` (any name that `evenface.labels.canonical` knows) and `split`. A folder may be given that
 holds `manifest.parquet`, `manifest.csv` or a Parquet file (or shards) per split, where the file name is the split. All other columns
-are kept as they are. What `Manifest.save` wrote is read back whole.
+are kept as they are. What `Manifest.save` or `evenface data prepare` wrote is read back whole.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from evenface.data.folder import SPLIT_NAMES
 from evenface.data.layout import not_found, present, require_every_class
 from evenface.data.manifest import IMAGE_TYPE, Manifest, require_unique
+from evenface.data.shards import is_prepared, read_shards, require_complete
 from evenface.errors import DataError, LabelError
 from evenface.labels import CLASSES, canonical
 
@@ -44,13 +45,17 @@ def read_table(root: str | Path, *, classes: int = 7) -> Manifest:
         classes: not used, the table says it; here because every reader takes it.
 
     Raises:
-        DataError: no table, a column or a split missing, an id twice, more than 1 % of the files missing, a class without a train image.
+        DataError: no table, a column or a split missing, an id twice, more than 1 % of the files missing, a class without a train image, a
+            set that is not prepared to its end.
         LabelError: a label that nobody knows; the message has its rows and the nearest name.
     """
     path = Path(root)
     if not path.exists():
         raise not_found(path, "manifest", TREE, "does not exist")
+    require_complete(path)
     files = _files(path) if path.is_dir() else [(None, path)]
+    if path.is_dir() and is_prepared([file for _, file in files]):
+        return read_shards(files[0][1].parent, [file for _, file in files])
     if len(files) == 1 and _is_ours(files[0][1]):
         return Manifest.load(files[0][1])
     parts = [_rows(file, split) for split, file in files]

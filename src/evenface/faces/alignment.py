@@ -25,8 +25,8 @@ from evenface.results import Face
 TEMPLATES: dict[str, np.ndarray | None] = {
     # The five points that ArcFace and its successors use, (x, y) in a 112 x 112 picture.
     "arcface": np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]) / 112,
-    # Medians over FER2013's training faces, made symmetric; docs/faces.md has the command that measures them.
-    "fer2013": np.array([[0.312, 0.404], [0.688, 0.404], [0.5, 0.620], [0.344, 0.800], [0.656, 0.800]]),
+    # Where our MTCNN finds them in FER2013's training faces: medians, made symmetric (docs/faces.md).
+    "fer2013": np.array([[0.3135, 0.3875], [0.6865, 0.3875], [0.5, 0.603], [0.346, 0.781], [0.654, 0.781]]),
     "box": None,
 }
 """Name -> where the left and right eye (as seen), the nose and the corners of the mouth come to lie, in [0, 1]; None: the box decides."""

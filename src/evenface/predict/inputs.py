@@ -73,7 +73,7 @@ def find_inputs(words: Sequence[str]) -> Inputs:
             raise ConfigError(f"There is no file or folder {word}.")
     files = list(dict.fromkeys(files))
     folders = [str(path.resolve().parent) for path in files]
-    root = Path(os.path.commonpath(folders)) if folders else Path.cwd()
+    root = Path(os.path.commonpath(folders)) if folders else Path.cwd().resolve()
     films = tuple(path for path in files if is_video(path))
     pictures = tuple(path for path in files if not is_video(path))
     single = len(words) == 1 and len(pictures) == 1 and not films and Path(words[0]).expanduser().is_file()

@@ -115,7 +115,7 @@ def predict_inputs(
     for number in inputs.cameras:
         with open_camera(number) as camera:
             heard.begin(camera.source, None)
-            _film(recognizer, camera, inputs.root / f"camera{number}", sheet, writer, every, smoothing, done, heard, ahead=1)
+            _film(recognizer, camera, inputs.root / f"camera{number}", sheet, writer, every, smoothing, done, heard, live=True)
     return done
 
 
@@ -134,23 +134,37 @@ def _film(
     smoothing: float,
     done: Summary,
     heard: Listener,
-    ahead: int = AHEAD,
+    live: bool = False,
 ) -> None:
-    """One film or camera. With an annotated copy every frame is read, and those between carry the last result's boxes."""
+    """One film or camera. With an annotated copy every frame is read, and those between carry the last result's boxes.
+
+    Raises:
+        DataError: it broke; what came before stands in the results and in the annotated copy.
+    """
     tracker = Tracker(smoothing=smoothing)
     last: FrameResult | None = None
+    broken: DataError | None = None
     with sheet.film(path, film) as copy:
         frames = film.frames() if copy is not None else film.frames(every=every)
-        for frame, found in recognizer.frames(frames, film.source, every=every if copy is not None else 1, ahead=ahead):
-            if found is not None:
-                last = tracker.update(found)
-                writer.write(last)
-                sheet.crops(path, frame.image, last, f"-frame{frame.index:06d}")
-                _count(done, last)
-                done.frames += 1
-                heard.reach(frame.time)
-            if copy is not None and last is not None:
-                copy.write(np.asarray(drawn(frame.image, last)), frame.time)
+        found_in = recognizer.frames(frames, film.source, every=every if copy is not None else 1, ahead=1 if live else AHEAD)
+        try:
+            for frame, found in found_in:
+                if found is not None:
+                    last = tracker.update(found)
+                    writer.write(last)
+                    sheet.crops(path, frame.image, last, f"-frame{frame.index:06d}")
+                    _count(done, last)
+                    done.frames += 1
+                    heard.reach(frame.time)
+                if copy is not None and last is not None:
+                    copy.write(np.asarray(drawn(frame.image, last)), frame.time)
+        except DataError as error:
+            broken = error
+        except KeyboardInterrupt:  # the usual end of a camera
+            if not live:
+                raise
+    if broken is not None:
+        raise broken
 
 
 class _Sheet:

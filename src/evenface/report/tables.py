@@ -42,7 +42,7 @@ def per_class_table(metrics: Mapping[str, Any], train_counts: Mapping[str, int] 
     blank = [""] * bool(train_counts)
     footer = [(title, *blank, str(metrics["n"]), _cell(metrics[key], metrics["ci95"][key]), "", "") for key, title in TITLES.items()]
     head = ("class", *(["train"] if train_counts else []), "n", "recall", "precision", "F1")
-    title = f"{metrics['dataset']} {metrics['split']}{_optimistic(metrics)}"
+    title = f"{metrics['dataset']} {metrics['split']}{_prior(metrics)}{_optimistic(metrics)}"
     return Grid(title, head, tuple(rows), tuple(footer), (_INTERVALS, *metrics_notes(metrics)))
 
 
@@ -192,13 +192,20 @@ def _mcnemar(tests: Sequence[McNemar]) -> str:
     return "\n".join(f"{test.b} / {test.c}, {p_text(test.p_value)}" for test in tests) or "-"
 
 
+def _prior(metrics: Mapping[str, Any]) -> str:
+    """The tag of scores under another prior than the model's own."""
+    prior = metrics.get("prior", "model")
+    return "" if prior == "model" else f", prior {prior}"
+
+
 def _optimistic(metrics: Mapping[str, Any]) -> str:
     """The tag of a result whose epoch was chosen on these very images."""
     return " (optimistic)" if metrics.get("optimistic") else ""
 
 
 def _optimistic_note(metrics: Mapping[str, Any]) -> list[str]:
-    text = f"Optimistic: the epoch was chosen on these {metrics['split']} images; not an estimate for new faces."
+    what = "the epoch was chosen" if metrics.get("prior", "model") == "model" else "the epoch was chosen or the calibration fitted"
+    text = f"Optimistic: {what} on these {metrics['split']} images; not an estimate for new faces."
     return [text] * bool(_optimistic(metrics)) + _paper_note(metrics)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from evenface.training.config import TrainConfig
 
+
+_SCORES = "| scores |"
 
 _CARD = """\
 ---
@@ -28,6 +31,7 @@ A facial-expression classifier ({model}, {size} px) that tells {names} apart, tr
 | start | {init} |
 | epoch | {epoch} of {epochs}, chosen by {by} on the {split} split ({value:.1f} %){optimistic} |
 | seed | {seed} |
+{scores}
 
 Load it with `evenface.model_folder.load_model(folder)`; the input is an RGB face in [0, 1], normalisation is inside.
 Score it with `evenface evaluate FOLDER --dataset NAME --data-dir DIR --split test`, which gives every number an interval.
@@ -72,4 +76,27 @@ def model_card(config: TrainConfig, details: dict[str, Any]) -> str:
         value=100 * selection["value"],
         optimistic="; optimistic, since it was chosen on test" if selection["protocol"] == "paper" else "",
         seed=config.seed,
+        scores=scores_row(details["calibration"]),
     )
+
+
+def scores_row(calibration: Mapping[str, Any] | None) -> str:
+    """The row of the card's table that says how far scores can be trusted; `calibration` as it stands in `config.json`."""
+    if calibration is None:
+        return f"{_SCORES} not calibrated |"
+    data = " ".join(name for name in (calibration["dataset"], calibration["split"]) if name)
+    before, _, after = (f"{100 * value:.1f}" for value in calibration["ece"])
+    return (
+        f"{_SCORES} calibrated on {calibration['n']:,} faces ({data}): temperature {calibration['temperature']:.2f} and a bias per class; "
+        f"calibration error {before} % before, {after} % after, on these faces |"
+    )
+
+
+def with_scores_row(card: str, calibration: Mapping[str, Any] | None) -> str:
+    """The card with that row in place of the one it has, or after the seed's; a card of another form is left as it is."""
+    lines = [line for line in card.splitlines() if not line.startswith(_SCORES)]
+    seeds = [i for i, line in enumerate(lines) if line.startswith("| seed |")]
+    if not seeds:
+        return card
+    lines.insert(seeds[0] + 1, scores_row(calibration))
+    return "\n".join(lines) + "\n"

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from evenface._version import __version__
+from evenface.calibration import Calibration
 from evenface.data.manifest import Manifest
 from evenface.errors import ConfigError
 from evenface.files import write_text
@@ -83,13 +84,14 @@ class RunFolder:
         writer.writerows(rows)
         write_text(self.path / f"{name}.csv", text.getvalue())
 
-    def save_best(self, model: Classifier, method: Method, epoch: int, value: float) -> None:
+    def save_best(self, model: Classifier, method: Method, epoch: int, value: float, calibration: Calibration | None = None) -> None:
         """Keeps the model of the best epoch so far as a model folder."""
         details = {
             "dataset": self.manifest.name,
             "data_licence": self.manifest.licence,
             "alignment": self.manifest.alignment,
             "train_counts": self.train_counts,
+            "calibration": None if calibration is None else calibration.to_dict(),
             "method": method.describe(),
             "init": self.init,
             "epoch": epoch,

@@ -24,9 +24,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from evenface.calibration import Calibration, as_logits, fit_calibration
 from evenface.data.store import FaceStore, to_float
 from evenface.data.views import Share, second_view
-from evenface.errors import ModelError, TrainingError
+from evenface.errors import DataError, ModelError, TrainingError
 from evenface.evaluation.evaluate import predict
 from evenface.evaluation.metrics import confusion_matrix, scores
 from evenface.files import write_text
@@ -244,11 +245,22 @@ class Loop:
         state.epoch, state.step, state.sums, state.epoch_began = state.epoch + 1, 0, {}, state.seconds
         if self.rank == 0:
             if better:
-                self.folder.save_best(kept, self.method, state.best_epoch + 1, value)
+                self.folder.save_best(kept, self.method, state.best_epoch + 1, value, self._calibration(probabilities))
             self.folder.write_log(state.log)
             self.folder.write_tables(self.method.tables())
         self._save()
         self.progress.end_epoch(row)
+
+    def _calibration(self, probabilities: np.ndarray) -> Calibration | None:
+        """That of the model to keep, on the split that chose the epoch; None where that is test, of which nothing may be learned."""
+        split = self.folder.select_split
+        if split == "test":
+            return None
+        manifest = self.select.manifest
+        try:
+            return fit_calibration(as_logits(probabilities), self.select_labels, manifest.class_names, split=split, dataset=manifest.name)
+        except DataError:  # `evenface calibrate` says which class; a model without a calibration is whole
+            return None
 
     def model_to_keep(self) -> Classifier:
         """The classifier that is evaluated and saved: what the method deploys of the network, or of its moving average."""

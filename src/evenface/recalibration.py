@@ -1,0 +1,99 @@
+"""Calibrating a model that stands there already: a run of an older version, or a model that is to be used on other faces.
+
+    found = calibrate("runs/x")                                                      # on the validation split of its own data
+    calibrate("model_folder", dataset="folder", data_dir="my_faces")                 # on faces like those that it will see
+    found.calibration.temperature, found.priors["balanced"]["mean_recall"]
+
+The weights are not touched; the calibration goes into `config.json` and a line of it into the card. A run calibrates its best model itself
+while it trains, unless it chose the epoch on test.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from evenface.calibration import PRIORS, Calibration, as_logits, class_calibration_errors, fit_calibration
+from evenface.data.store import open_store
+from evenface.devices import resolve_device, resolve_precision
+from evenface.errors import ConfigError
+from evenface.evaluation.evaluate import predict
+from evenface.evaluation.metrics import confusion_matrix, scores
+from evenface.model_folder import ModelConfig, load_model, read_card, rewrite
+from evenface.runs import data_of, find_model
+from evenface.training.card import with_scores_row
+
+
+@dataclasses.dataclass(frozen=True)
+class CalibrationReport:
+    """What `calibrate` fitted, and what it brings on the faces that it was fitted on.
+
+    Attributes:
+        model: the model folder.
+        calibration: as it stands there now.
+        class_errors: class -> calibration error of its score, 0 to 1: before, and with temperature and bias.
+        priors: prior -> `overall` and `mean_recall` of the decisions under it, 0 to 1; "train" only where the model tells its counts.
+    """
+
+    model: Path
+    calibration: Calibration
+    class_errors: dict[str, tuple[float, float]]
+    priors: dict[str, dict[str, float]]
+
+
+def calibrate(
+    target: str | os.PathLike[str],
+    *,
+    dataset: str | None = None,
+    data_dir: str | None = None,
+    split: str = "validation",
+    device: str = "auto",
+    precision: str = "fp32",
+    batch_size: int = 256,
+    workers: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> CalibrationReport:
+    """Fits the calibration of a run's best model, or of a model folder, and writes it there.
+
+    Args:
+        dataset, data_dir: by default the run's own; a model folder that belongs to no run needs them.
+        split: faces that the model has not learned from. What was fitted on test flatters the model's scores on test.
+
+    Raises:
+        ConfigError: neither a run nor a model folder, no data set, or the training faces.
+        DataError: what is missing or broken, or a class without a face.
+        LabelError: the data set has other classes than the model.
+        ModelError: a broken model.
+        StorageError: the model folder cannot be written.
+    """
+    if split == "train":
+        raise ConfigError("A model is surer of the faces that it has learned from than of new ones; calibrate it on --split validation.")
+    config, run, folder = find_model(Path(target))
+    chosen = resolve_device(device)
+    kind, _ = resolve_precision(precision, chosen)
+    model, about = load_model(folder)
+    manifest, settings, _ = data_of(config, run, dataset, data_dir, about, split)
+    store = open_store(manifest.split(split), about.img_size, device=chosen, mode=settings.store, workers=workers)
+    found = predict(model.to(chosen), store, batch_size=batch_size, device=chosen, precision=kind, progress=progress)
+    position = {name: i for i, name in enumerate(about.class_names)}
+    labels = np.array([position[label] for label in store.manifest.table["label"].to_pylist()], dtype=np.int64)
+    calibration = fit_calibration(as_logits(found), labels, about.class_names, split=split, dataset=manifest.name)
+    about = dataclasses.replace(about, calibration=calibration.to_dict())
+    rewrite(folder, about, with_scores_row(read_card(folder), about.calibration))
+    return report(folder, about, calibration, as_logits(found), labels)
+
+
+def report(folder: Path, about: ModelConfig, calibration: Calibration, logits: np.ndarray, labels: np.ndarray) -> CalibrationReport:
+    """What a calibration brings on given faces: logits (n, L), labels (n,)."""
+    here = about.scores(logits, calibration.prior)  # as frequent as on these faces: softmax(z / T + b)
+    before, after = (class_calibration_errors(p, labels) for p in (dataclasses.replace(about, calibration=None).scores(logits), here))
+    errors = {name: (float(a), float(b)) for name, a, b in zip(about.class_names, before, after, strict=True)}
+    priors = {}
+    for prior in PRIORS if about.train_counts is not None else ("model", "balanced"):
+        decided = scores(confusion_matrix(labels, about.scores(logits, prior).argmax(axis=1), len(about.class_names)))
+        priors[prior] = {"overall": float(decided.overall), "mean_recall": float(decided.mean_recall)}
+    return CalibrationReport(folder, calibration, errors, priors)

@@ -1,0 +1,151 @@
+"""`evenface models`: the list, one of them, and fetching."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evenface import zoo
+
+
+BYTES = b"a network" * 20_000
+HASH = hashlib.sha256(BYTES).hexdigest()
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A download whose bytes are known, on a mirror that is a folder; a classifier that ships."""
+    for name in ("EVENFACE_OFFLINE", "HF_HUB_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    file = tmp_path / "mirror" / "yunet.onnx"
+    file.parent.mkdir()
+    file.write_bytes(BYTES)
+    monkeypatch.setenv("EVENFACE_MIRROR", file.parent.as_uri())
+    monkeypatch.setattr(zoo, "DOWNLOADS", {"yunet": dataclasses.replace(zoo.YUNET, known={HASH: len(BYTES)})})
+    model = tmp_path / "pretrained" / "small-96"
+    model.mkdir(parents=True)
+    config = {"architecture": "resnet10t", "img_size": 96, "class_names": ["fear", "anger", "disgust"], "licence": "CC0"}
+    (model / "config.json").write_text(json.dumps(config))
+    (model / "model.safetensors").write_bytes(b"w" * 2_000_000)
+    (model / "README.md").write_text("---\nlicense: cc0-1.0\n---\n\n# Small\n\nWhat it is for.\n")
+    monkeypatch.setattr(zoo, "PRETRAINED", model.parent)
+    return file
+
+
+def test_the_list(cli: Any, stand_in: Path, tmp_path: Path) -> None:
+    lines = cli("models", "list").out.splitlines()
+    (small,) = [line.split() for line in lines if "small-96" in line]
+    assert small == ["small-96", "classifier", "3", "2.0", "MB", "CC0", "in", "the", "package"]
+    (yunet,) = [" ".join(line.split()) for line in lines if "yunet" in line]
+    assert yunet == "yunet detector - 0.2 MB MIT not here yet: evenface models download yunet"
+    first = json.loads(cli("models", "list", "--format", "json").out)
+    assert first["schema_version"] == 1
+    assert [(m["name"], m["kind"], m["size"], m["where"]) for m in first["models"]] == [
+        ("small-96", "classifier", 2_000_000, "in the package"),
+        ("yunet", "detector", len(BYTES), None),
+    ]
+    assert first["models"][0]["classes"] == ["fear", "anger", "disgust"]
+    assert first["models"][0]["sha256"] == hashlib.sha256(b"w" * 2_000_000).hexdigest()
+    assert first["models"][1]["sha256"] == HASH
+    cli("models", "download", "yunet")
+    assert json.loads(cli("models", "list", "--format", "json").out)["models"][1]["where"] == str(
+        tmp_path / "home" / "models" / "yunet.onnx"
+    )
+
+
+def test_info(cli: Any, stand_in: Path, tmp_path: Path) -> None:
+    text = cli("models", "info", "small-96").out
+    assert text.startswith("# Small\n\nWhat it is for.\n")
+    assert '"architecture": "resnet10t"' in text
+    assert f"sha256     {hashlib.sha256(b'w' * 2_000_000).hexdigest()}\n" in text
+    about = json.loads(cli("models", "info", "small-96", "--format", "json").out)["model"]
+    assert about["config"]["img_size"] == 96
+    assert about["card"] == "# Small\n\nWhat it is for."
+    by_folder = json.loads(cli("models", "info", tmp_path / "pretrained" / "small-96", "--format", "json").out)["model"]
+    assert by_folder == about
+    text = cli("models", "info", "yunet").out
+    for words in (HASH, "MIT", zoo.YUNET.address, zoo.YUNET.source):
+        assert words in text
+    assert "where" not in text
+    cli("models", "download", "yunet")
+    assert str(tmp_path / "home" / "models" / "yunet.onnx") in cli("models", "info", "yunet").out
+
+
+def test_info_of_a_run(cli: Any, trained: Path) -> None:
+    text = cli("models", "info", trained).out
+    assert "# rbcf on" in text
+    assert text.rstrip().endswith(hashlib.sha256((trained / "best" / "model.safetensors").read_bytes()).hexdigest())
+
+
+def test_download(cli: Any, stand_in: Path, home: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "home" / "models" / "yunet.onnx"
+    answer = cli("models", "download", "yunet")
+    assert (answer.code, answer.out, answer.err) == (0, f"written   {kept}\n", "")
+    assert kept.read_bytes() == BYTES
+    assert cli("models", "download", "--all").out == f"is there  {kept}\n"
+    assert cli("models", "download", "yunet", "--to", "here").out == "written   here/yunet.onnx\n"
+    assert (home / "here" / "yunet.onnx").read_bytes() == BYTES
+    stand_in.unlink()
+    stand_in.with_name("mine.onnx").write_bytes(BYTES)
+    answer = cli("models", "download", "yunet", "--from", stand_in.with_name("mine.onnx"), "--to", "there")
+    assert (answer.code, answer.out) == (0, "written   there/yunet.onnx\n")
+    answer = cli("models", "download", "small-96")
+    assert (answer.code, answer.out) == (0, "small-96 ships with evenface; there is nothing to fetch.\n")
+
+
+def test_mistakes(cli: Any, stand_in: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cli("models").refused(2, "required: VERB")
+    cli("models", "lst").refused(2, "'lst'", "list")
+    cli("models", "download").refused(2, "--all")
+    cli("models", "download", "yunet", "--all").refused(2, "--all")
+    cli("models", "download", "--all", "--from", "x").refused(2, "--from")
+    cli("models", "download", "yunte").refused(2, "did you mean 'yunet'?")
+    cli("models", "info", "smal-96").refused(2, "did you mean 'small-96'?")
+    cli("models", "info", "no/where").refused(1, "There is no folder no/where")
+    cli("models", "download", "yunet", "--from", "gone.onnx").refused(1, "There is no file gone.onnx")
+    stand_in.write_bytes(BYTES[1:])
+    cli("models", "download", "yunet").refused(1, "is not yunet as it was published")
+    monkeypatch.setenv("EVENFACE_MIRROR", "somewhere")
+    cli("models", "download", "yunet").refused(2, "EVENFACE_MIRROR")
+    monkeypatch.delenv("EVENFACE_MIRROR")
+    monkeypatch.setenv("EVENFACE_OFFLINE", "1")
+    cli("models", "download", "yunet").refused(1, "EVENFACE_OFFLINE")
+    assert not list(home.iterdir())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_ctrl_c(tmp_path: Path) -> None:
+    """While a server says nothing."""
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        mirror = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        env = {**os.environ, "EVENFACE_MIRROR": mirror, "EVENFACE_HOME": str(tmp_path / "own"), "no_proxy": "*"}
+        for name in ("EVENFACE_OFFLINE", "HF_HUB_OFFLINE"):
+            env.pop(name, None)
+        words = [sys.executable, "-m", "evenface", "models", "download", "yunet"]
+        process = subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        silent.settimeout(20)
+        connection, _ = silent.accept()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        connection.close()
+    assert (process.returncode, out, err) == (1, "", "evenface models: stopped.\n")
+    assert not [path for path in (tmp_path / "own").rglob("*") if path.is_file()]
+
+
+def test_help_imports_nothing_heavy() -> None:
+    heavy = ("torch", "cv2", "numpy", "rich", "PIL")
+    code = "import sys; from evenface.cli.main import main; main(['models', 'list', '-h']); "
+    code += f"print(*[name for name in {heavy!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.splitlines()[-1] == ""

@@ -1,0 +1,203 @@
+"""Calibrating a finished run anew gives what the run gave itself, leaves the weights, and says what cannot be done."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from sklearn.metrics import accuracy_score, balanced_accuracy_score
+
+from evenface.errors import ConfigError, DataError, LabelError
+from evenface.labels import BASIC
+from evenface.model_folder import read_card, read_config
+from evenface.pack import pack
+from evenface.recalibration import calibrate
+from evenface.runs import evaluate
+from evenface.training.card import with_scores_row
+from evenface.training.config import TrainConfig
+from evenface.training.run import resume, train
+
+
+CLASSES = BASIC[:3]
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of random pictures: 8 of each class to train on, 4 for validation, 2 to test on."""
+    random, root = np.random.default_rng(0), tmp_path_factory.mktemp("faces")
+    for split, count in {"train": 8, "validation": 4, "test": 2}.items():
+        for channel, name in enumerate(CLASSES):
+            (root / split / name).mkdir(parents=True)
+            for i in range(count):
+                pixels = random.integers(0, 200, (32, 32, 3))
+                pixels[..., channel] += 40
+                Image.fromarray(pixels.astype(np.uint8)).save(root / split / name / f"{i}.png")
+    return root
+
+
+def config_of(faces: Path, folder: Path, **changes: object) -> TrainConfig:
+    plain = TrainConfig(
+        dataset="folder", data_dir=str(faces), model="test_resnet", img_size=32, epochs=1, batch_size=8, device="cpu", precision="fp32",
+        workers=1, store="memory", output=str(folder),
+    )  # fmt: skip
+    return dataclasses.replace(plain, **changes)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def trained(faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    train(config_of(faces, folder))
+    return folder
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    """A copy to write into."""
+    return Path(shutil.copytree(trained, tmp_path / "run"))
+
+
+def without_calibration(run: Path) -> None:
+    """As an earlier version left it."""
+    values = json.loads((run / "best" / "config.json").read_text())
+    (run / "best" / "config.json").write_text(json.dumps({k: v for k, v in values.items() if k != "calibration"}))
+    card = (run / "best" / "README.md").read_text().splitlines(keepends=True)
+    (run / "best" / "README.md").write_text("".join(line for line in card if not line.startswith("| scores |")))
+
+
+def test_a_run_calibrates_its_best_model_and_again_gives_the_same(run: Path) -> None:
+    own, card = read_config(run / "best"), read_card(run / "best")
+    assert own.fitted is not None
+    assert (own.fitted.split, own.fitted.n, own.fitted.prior) == ("validation", 12, dict.fromkeys(CLASSES, 1 / 3))
+    assert f"calibrated on 12 faces ({own.dataset} validation): temperature {own.fitted.temperature:.2f}" in card
+    weights = (run / "best" / "model.safetensors").read_bytes()
+    without_calibration(run)
+    assert read_config(run / "best").fitted is None
+    seen: list[tuple[int, int]] = []
+    found = calibrate(run, device="cpu", progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (12, 12)
+    again = read_config(run / "best")
+    assert found.calibration == again.fitted
+    assert found.calibration.temperature == pytest.approx(own.fitted.temperature, abs=1e-4)
+    assert list(found.calibration.bias.values()) == pytest.approx(list(own.fitted.bias.values()), abs=1e-4)
+    assert dataclasses.replace(again, calibration=None) == dataclasses.replace(own, calibration=None)
+    assert read_card(run / "best").splitlines() == card.splitlines()
+    assert (run / "best" / "model.safetensors").read_bytes() == weights
+
+
+def test_the_report_is_what_evaluate_finds(run: Path) -> None:
+    found = calibrate(run / "best", device="cpu")
+    assert found.model == run / "best"
+    assert list(found.priors) == ["model", "train", "balanced"]
+    for prior, rates in found.priors.items():
+        table = pq.read_table(evaluate(run, split="validation", device="cpu", prior=prior).predictions_file)
+        true, predicted = table["label"].to_pylist(), table["predicted"].to_pylist()
+        assert rates == {
+            "overall": pytest.approx(accuracy_score(true, predicted)),
+            "mean_recall": pytest.approx(balanced_accuracy_score(true, predicted)),
+        }
+    assert set(found.class_errors) == set(CLASSES)
+
+
+def test_a_model_folder_of_no_run(run: Path, faces: Path, tmp_path: Path) -> None:
+    model = Path(shutil.copytree(run / "best", tmp_path / "model"))
+    with pytest.raises(ConfigError, match="is a model without its data"):
+        calibrate(model)
+    own = calibrate(run, device="cpu").calibration
+    assert calibrate(model, dataset="folder", data_dir=str(faces), device="cpu").calibration == own
+    found = calibrate(model, dataset="folder", data_dir=str(faces), split="test", device="cpu").calibration
+    assert (found.split, found.n) == ("test", 6)
+
+
+def test_a_model_that_does_not_tell_its_training_faces(run: Path) -> None:
+    values = json.loads((run / "best" / "config.json").read_text())
+    (run / "best" / "config.json").write_text(json.dumps({**values, "train_counts": None}))
+    assert list(calibrate(run, device="cpu").priors) == ["model", "balanced"]
+
+
+def test_what_cannot_be_calibrated(run: Path, faces: Path, tmp_path: Path) -> None:
+    before = read_config(run / "best")
+    with pytest.raises(ConfigError, match="calibrate it on --split validation"):
+        calibrate(run, split="train")
+    own = Path(shutil.copytree(faces, tmp_path / "own"))
+    for file in (own / "validation" / CLASSES[2]).iterdir():
+        file.unlink()
+    with pytest.raises(DataError, match=f"validation split has no face of {CLASSES[2]}"):
+        calibrate(run, data_dir=str(own), device="cpu")
+    (own / "train" / CLASSES[2]).rename(own / "train" / BASIC[4])
+    shutil.rmtree(own / "validation" / CLASSES[2])
+    shutil.rmtree(own / "test" / CLASSES[2])
+    with pytest.raises(LabelError, match=BASIC[4]):
+        calibrate(run, data_dir=str(own), device="cpu")
+    assert read_config(run / "best") == before
+
+
+def test_a_run_that_cannot_calibrate_itself_ends_well(faces: Path, tmp_path: Path) -> None:
+    own = Path(shutil.copytree(faces, tmp_path / "own"))
+    for file in (own / "validation" / CLASSES[2]).iterdir():
+        file.unlink()
+    for name, changes in (("paper", {"protocol": "paper"}), ("lacking", {"data_dir": str(own)})):
+        folder = tmp_path / name
+        train(config_of(faces, folder, **changes))
+        assert read_config(folder / "best").calibration is None
+        assert "| scores | not calibrated |" in read_card(folder / "best")
+        resume(folder)
+    found = evaluate(tmp_path / "paper", device="cpu", prior="balanced")  # by the training faces, of which each class has as many
+    assert found.metrics["calibration"] is None
+    assert found.metrics["overall"] == evaluate(tmp_path / "paper", device="cpu").metrics["overall"]
+    # The validation faces of this data set are none that a run under the paper's protocol has seen.
+    assert calibrate(tmp_path / "paper", device="cpu").calibration.n == 12
+
+
+def test_a_card_of_another_form_is_left_as_it_is() -> None:
+    assert with_scores_row("# Mine\n\nno table\n", None) == "# Mine\n\nno table\n"
+
+
+# Packing
+
+
+def test_a_packed_model_is_half_as_large_and_tells_its_scores(run: Path, faces: Path, tmp_path: Path) -> None:
+    evaluate(run, split="validation", device="cpu")
+    with (run / "best" / "README.md").open("a") as file:
+        file.write("from /somewhere/on/this/disk/weights.pth and https://example.org/a/b, 3 / 4 / 5\n")
+    values = json.loads((run / "best" / "config.json").read_text())
+    values["init"] = {"source": "/somewhere/run", "summary": "loaded from /somewhere/weights.pth (sha256 0)", "sha256": None}
+    (run / "best" / "config.json").write_text(json.dumps(values))
+    place = pack(run, tmp_path / "packed")
+    sizes = [(folder / "model.safetensors").stat().st_size for folder in (place, run / "best")]
+    assert sizes[0] < 0.65 * sizes[1]  # the names and the float32 statistics weigh something in so small a network
+    ours, theirs = read_config(run / "best"), read_config(place)
+    assert theirs.weights_dtype == "float16"
+    assert theirs.fitted == ours.fitted
+    assert theirs.init == {"source": "run", "summary": "loaded from weights.pth (sha256 0)", "sha256": None}
+    assert dataclasses.replace(theirs, weights_dtype="float32", init=None) == dataclasses.replace(ours, init=None)
+    card = read_card(place)
+    assert "from weights.pth and https://example.org/a/b, 3 / 4 / 5\n" in card
+    assert "## Scores on validation" in card
+    assert "## Scores on test" not in card
+    metrics = json.loads((run / "metrics-validation.json").read_text())
+    for name in CLASSES:
+        assert f"| {name} | 8 | 4 | {100 * metrics['per_class'][name]['recall']:.1f} [" in card
+    assert str(tmp_path) not in card + (place / "config.json").read_text()
+    files = [evaluate(each, device="cpu", dataset="folder", data_dir=str(faces), output=tmp_path / each.name) for each in (run, place)]
+    a, b = (pq.read_table(found.predictions_file) for found in files)
+    for name in CLASSES:  # weights are off by 2^-11 at most, in relation
+        np.testing.assert_allclose(b[f"p_{name}"].to_numpy(), a[f"p_{name}"].to_numpy(), atol=0.01)
+
+
+def test_packing_in_full_precision_and_what_cannot_be_packed(run: Path, tmp_path: Path) -> None:
+    place = pack(run / "best", tmp_path / "packed", precision="fp32")
+    assert (place / "model.safetensors").read_bytes() == (run / "best" / "model.safetensors").read_bytes()
+    assert read_config(place).weights_dtype == "float32"
+    assert read_card(place).startswith(read_card(run / "best"))
+    with pytest.raises(ConfigError, match="packed exists already"):
+        pack(run, place)
+    with pytest.raises(ConfigError, match=r"Unknown precision 'fp8'"):
+        pack(run, tmp_path / "other", precision="fp8")
+    with pytest.raises(ConfigError, match="does not exist"):
+        pack(tmp_path / "nothing", tmp_path / "other")
