@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -16,6 +17,7 @@ from evenface.errors import ConfigError, LabelError, ModelError
 from evenface.export import export_model, faces, graph
 from evenface.labels import BASIC
 from evenface.model_folder import load_model
+from evenface.models.classifier import Classifier
 from evenface.runtimes import open_runtime
 from evenface.runtimes.onnx_runtime import OnnxRuntime
 
@@ -111,6 +113,23 @@ def test_a_file_that_disagrees_is_not_kept(warm: Path, tmp_path: Path, other_mod
         export_model(warm, tmp_path / "m.onnx")
     assert (tmp_path / "m.onnx").read_bytes() == b"the former file"
     assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]
+
+
+def test_a_file_with_a_fixed_batch_is_refused(warm: Path, tmp_path: Path, drawn: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnxscript", reason="needs the extra onnx")
+
+    def fixed(model: Classifier, temperature: float, size: int) -> bytes:
+        buffer = io.BytesIO()
+        with graph.quiet():
+            names = ["logits", "probabilities", "maps"]
+            given = (torch.rand(2, 3, size, size),)
+            torch.onnx.export(graph.Answers(model, temperature), given, buffer, dynamo=False, input_names=["faces"], output_names=names)  # type: ignore[arg-type]
+        return buffer.getvalue()
+
+    monkeypatch.setattr(graph, "_by_dynamo", fixed)
+    with pytest.raises(ModelError, match="does not run on batches of any size"):
+        export_model(warm, tmp_path / "m.onnx")
+    assert not list(tmp_path.iterdir())
 
 
 def test_int8_is_calibrated_on_training_faces(

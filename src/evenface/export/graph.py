@@ -121,6 +121,8 @@ def _by_dynamo(model: Classifier, temperature: float, size: int) -> bytes:
             dynamic_shapes=({0: torch.export.Dim("n")},),
             opset_version=OPSET,
         )
+        if isinstance(next(iter(program.model.graph.inputs)).shape[0], int):  # torch does not mind; it exports what it has traced
+            raise ModelError("the batch would have a fixed size")
         optimizer.optimize(program.model, input_size_limit=_FOLD, output_size_limit=_FOLD)
         data: bytes = onnx_ir.to_proto(program.model).SerializeToString()
     return data

@@ -19,8 +19,8 @@ import torch
 
 from evenface import zoo
 from evenface.data.manifest import Manifest
-from evenface.errors import ConfigError
-from evenface.export.faces import calibration_batches, drawn_faces, faces_of, read_set
+from evenface.errors import ConfigError, ModelError
+from evenface.export.faces import Faces, calibration_batches, drawn_faces, faces_of, read_set
 from evenface.export.graph import exported_program, onnx_bytes, with_metadata
 from evenface.export.openvino_file import openvino_bytes
 from evenface.export.parity import Exported, Report, compare, require
@@ -88,7 +88,9 @@ def export_model(
     made = _make(model, config, texts, format, precision, manifest, calibration_faces, seed)
     faces = drawn_faces(config) if manifest is None else faces_of(manifest, config, "validation")
     reference = TorchRuntime(load_model(folder)[0], device="cpu")  # anew: what the exporters did to `model` must not matter
-    report = compare(reference, _running(made, format), faces, config, torch.get_num_threads())
+    exported = _running(made, format)
+    _require_any_batch(exported, faces, f"The network '{model.kind}' on {config.architecture}")
+    report = compare(reference, exported, faces, config, torch.get_num_threads())
     require(report, precision)
     for suffix, data in reversed(made.items()):  # the .bin before the .xml that needs it
         write_aside(output.with_suffix(suffix), lambda file, data=data: file.write(data))  # type: ignore[misc]
@@ -140,6 +142,17 @@ def _make(
     elif faces is not None:
         data = to_int8(data, faces)
     return {".onnx": with_metadata(data, texts)}
+
+
+def _require_any_batch(exported: Exported, faces: Faces, network: str) -> None:
+    """Raises ModelError where the file does not run, or only on as many faces as it was traced with."""
+    try:
+        for size in (1, 3):
+            exported.answer(faces.take(np.arange(size) % len(faces)))
+    except Exception as error:  # each runtime has its own
+        raise ModelError(
+            f"{network} was exported, but the file does not run on batches of any size; use it with --runtime torch."
+        ) from error
 
 
 def _running(made: dict[str, bytes], format: str) -> Exported:
