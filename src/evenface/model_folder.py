@@ -5,7 +5,7 @@
     classifier(faces).logits, config.class_names
 
 `config.json` carries all that the numbers need to mean something elsewhere: the class names in order, the normalisation, the size and the
-alignment of the faces, and where the model comes from.
+alignment of the faces, and where the model comes from. Reading it needs no torch, so that exported models run without.
 """
 
 from __future__ import annotations
@@ -16,25 +16,26 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
-import safetensors.torch
-import torch
-from torch import Tensor
 
 from evenface._version import __version__
 from evenface.calibration import Calibration, Numbers, Prior, scores
 from evenface.errors import ConfigError, ModelError
 from evenface.files import cannot_write, write_text
-from evenface.models.classifier import Classifier
-from evenface.models.networks import build_network
-from evenface.models.weights import read_weights
 
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from evenface.models.classifier import Classifier
 
 SCHEMA_VERSION = 1
+PLAIN = "linear"  # the kind of `evenface.models.classifier.Classifier`, for configs that name none
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
-PRECISIONS = {"float32": torch.float32, "float16": torch.float16}
+PRECISIONS = ("float32", "float16")  # names of torch's types
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +74,7 @@ class ModelConfig:
     init: dict[str, Any] | None = None
     data_licence: str | None = None
     dataset: str | None = None
-    network: dict[str, Any] = dataclasses.field(default_factory=lambda: {"kind": Classifier.kind})
+    network: dict[str, Any] = dataclasses.field(default_factory=lambda: {"kind": PLAIN})
     weights_dtype: str = "float32"
     evenface: str = __version__
     schema_version: int = SCHEMA_VERSION
@@ -144,6 +145,8 @@ def save_model(folder: str | os.PathLike[str], classifier: Classifier, config: M
         ModelError: a config value of the wrong kind, weights too large for float16, or a folder of that name that is no model.
         StorageError: it cannot be written, such as on a full disk; the former model is untouched.
     """
+    import safetensors.torch
+
     folder, backbone = Path(folder), classifier.backbone
     own: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
@@ -166,7 +169,10 @@ def save_model(folder: str | os.PathLike[str], classifier: Classifier, config: M
     state = classifier.state_dict()
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.items() if name.partition(".")[0] in classifier.parts}
     if checked.weights_dtype != "float32":
-        tensors = _shortened(tensors, {name for name, _ in classifier.named_parameters()}, PRECISIONS[checked.weights_dtype])
+        import torch
+
+        kind = getattr(torch, checked.weights_dtype)
+        tensors = _shortened(tensors, {name for name, _ in classifier.named_parameters()}, kind)
     if folder.exists() and not (folder / CONFIG).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise ModelError(f"{folder} exists and is not a model folder; choose another name.")
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -221,6 +227,11 @@ def load_model(folder: str | os.PathLike[str]) -> tuple[Classifier, ModelConfig]
     Raises:
         ModelError: no model folder there, or one that is broken; names what was looked for, and the weights that do not fit.
     """
+    import torch
+
+    from evenface.models.networks import build_network
+    from evenface.models.weights import read_weights
+
     name = Path(folder)
     folder = standing(name)
     config = read_config(name)

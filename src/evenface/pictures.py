@@ -6,18 +6,21 @@ pixels, source = as_picture("photo.jpg")          # also a PIL image, an array, 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
-from torch import Tensor
 
 from evenface.data.decode import UNREADABLE, decode, upright_rgb
 from evenface.errors import ConfigError, DataError
 
 
-Picture = str | os.PathLike[str] | Image.Image | np.ndarray | Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Picture: TypeAlias = "str | os.PathLike[str] | Image.Image | np.ndarray | Tensor"
 """A path; a PIL image; an RGB array (H, W, 3) or (H, W), uint8 or float in [0, 1];
 a tensor (3, H, W) or (1, H, W), the same."""
 
@@ -37,7 +40,7 @@ def as_picture(given: Any, *, bgr: bool = False) -> tuple[np.ndarray, str]:
         return read_picture(Path(given)), str(given)
     if isinstance(given, Image.Image):
         return np.asarray(upright_rgb(given)), str(getattr(given, "filename", "") or "image")
-    if isinstance(given, Tensor):
+    if is_tensor(given):
         if given.ndim != 3 or given.shape[0] not in (1, 3):
             raise ConfigError(f"A picture as a tensor is (3, H, W) or (1, H, W), not {tuple(given.shape)}.")
         return _pixels(given.detach().cpu().numpy().transpose(1, 2, 0), bgr, "tensor"), "tensor"
@@ -48,6 +51,12 @@ def as_picture(given: Any, *, bgr: bool = False) -> tuple[np.ndarray, str]:
             raise ConfigError(f"A picture as an array is (H, W, 3) or (H, W), not {given.shape}.")
         return _pixels(given, bgr, "array"), "array"
     raise ConfigError(f"A picture is a path, a PIL image, an array or a tensor, not {type(given).__name__}.")
+
+
+def is_tensor(given: object) -> TypeGuard[Tensor]:
+    """Whether it is one of torch's, without loading torch: who holds a tensor has loaded it."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(given, torch.Tensor)
 
 
 def read_picture(path: Path) -> np.ndarray:

@@ -5,7 +5,7 @@
     result.faces[0].label, result.faces[0].scores             # "fear", {"fear": 0.81, ...}
 
 `classify` takes faces that are already cropped, `video` goes through a film. What a score means depends on the class prior that it
-assumes; see `prior` and docs/scores.md.
+assumes; see `prior` and docs/scores.md. What computes the model is a runtime (`evenface.runtimes`); an exported one needs no torch.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
-import torch
 from scipy.special import softmax
-from torch import Tensor
 
 from evenface import zoo
 from evenface.calibration import adjustment
-from evenface.devices import resolve_device, resolve_precision
 from evenface.errors import ConfigError
 from evenface.faces.alignment import Alignment, align, whole
 from evenface.faces.detection import MAX_SIDE, Detection, Detector, create_detector
-from evenface.model_folder import ModelConfig, load_model
-from evenface.models.classifier import Classifier
-from evenface.pictures import Picture, as_picture
+from evenface.model_folder import ModelConfig
+from evenface.pictures import Picture, as_picture, is_tensor
 from evenface.results import Face, FrameResult
+from evenface.runtimes import Runtime, open_runtime
 
 
 if TYPE_CHECKING:
+    import torch
+
+    from evenface.models.classifier import Classifier
     from evenface.video.reading import Frame
 
 TTA = ("none", "flip")
@@ -45,7 +45,7 @@ class Recognizer:
     """A model with a detector in front of it.
 
     Args:
-        model: a classifier.
+        model: a classifier, or a runtime (`evenface.runtimes.open_runtime`), which has its own device and precision.
         config: what its folder says of it.
         name: what results call the model.
         detector: a `Detector`, or a name (see `evenface.faces.detection`) with its own limits.
@@ -64,7 +64,7 @@ class Recognizer:
 
     def __init__(
         self,
-        model: Classifier,
+        model: Classifier | Runtime,
         config: ModelConfig,
         *,
         name: str = "model",
@@ -76,12 +76,8 @@ class Recognizer:
     ) -> None:
         if tta not in TTA:
             raise ConfigError(f"--tta is one of {', '.join(TTA)}, not '{tta}'.")
-        self._device = resolve_device(device)
-        self._bf16 = resolve_precision(precision, self._device)[0] == "bf16"
-        self._model = model.to(self._device).eval()
-        if self._device.type != "mps":
-            self._model = self._model.to(memory_format=torch.channels_last)
-        self._detector = detector if isinstance(detector, Detector) else create_detector(detector, device=self._device)
+        self.runtime = model if isinstance(model, Runtime) else _on_torch(model, device, precision)
+        self._detector = detector if isinstance(detector, Detector) else create_detector(detector, device=_device_of(self.runtime))
         self._alignment = Alignment.from_dict(config.alignment)
         self._tta = tta
         self.config = config
@@ -96,6 +92,7 @@ class Recognizer:
         cls,
         name: str | os.PathLike[str] | None = None,
         *,
+        runtime: str = "auto",
         device: str = "auto",
         precision: str = "fp32",
         detector: str = "mtcnn",
@@ -106,24 +103,26 @@ class Recognizer:
         prior: str | Mapping[str, float] = "model",
         tta: str = "none",
     ) -> Recognizer:
-        """The recognizer of a shipped model, a model folder or a run.
+        """The recognizer of a shipped model, a model folder, a run or an exported file.
 
         Args:
-            name: a name of `evenface models list`, or a folder; None takes the model that ships with evenface.
+            name: a name of `evenface models list`, a folder, or a `.onnx` or `.xml` file of `evenface export`; None takes the model that
+                ships with evenface.
+            runtime: torch, onnx, openvino or auto, which takes an exported file where it is there and no GPU is; see
+                `evenface.runtimes.choose`.
             detector, min_face, min_score, max_faces, max_side: see `evenface.faces.detection.create_detector`.
             device, precision, prior, tta: see `Recognizer`.
 
         Raises:
             ModelError: no such model, or a broken one.
             ConfigError, DeviceError: a setting that cannot work.
+            MissingExtra: a runtime whose package is not installed.
         """
-        path = zoo.model_path(name if name is not None else zoo.default_model())
-        search = create_detector(
-            detector, min_face=min_face, min_score=min_score, max_faces=max_faces, max_side=max_side, device=resolve_device(device)
-        )
-        model, config = load_model(path)
-        label = path.parent.name if path.name == "best" else path.name
-        return cls(model, config, name=label, detector=search, device=device, precision=precision, prior=prior, tta=tta)
+        given = name if name is not None else zoo.default_model()
+        model, config, label = open_runtime(given, runtime=runtime, device=device, precision=precision)
+        limits: dict[str, Any] = {"min_face": min_face, "min_score": min_score, "max_faces": max_faces, "max_side": max_side}
+        search = create_detector(detector, **limits, device=_device_of(model))
+        return cls(model, config, name=label, detector=search, prior=prior, tta=tta)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -265,24 +264,32 @@ class Recognizer:
         found: np.ndarray = softmax(logits.astype(np.float64) / self._temperature + self._offset, axis=1)
         return found
 
-    @torch.inference_mode()
     def _logits(self, faces: np.ndarray) -> np.ndarray:
-        """uint8 (n, S, S, 3) -> float32 (n, L); with mirrors, the logarithms of the mean probabilities."""
-        x = torch.from_numpy(faces).to(self._device).permute(0, 3, 1, 2).float().div_(255)  # channels_last in memory
-        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._bf16):
-            logits: Tensor = self._model(x).logits.float()
-            if self._tta == "flip":
-                mirror = self._model(x.flip(-1)).logits.float()
-                logits = ((logits.softmax(1) + mirror.softmax(1)) / 2).clamp_min(1e-30).log()
-        found: np.ndarray = logits.cpu().numpy()
-        return found
+        """uint8 (n, S, S, 3) -> (n, L); with mirrors, the logarithms of the mean probabilities."""
+        logits = self.runtime.logits(faces)
+        if self._tta == "flip":
+            mirror = self.runtime.logits(faces[:, :, ::-1])
+            mean = (softmax(logits.astype(np.float64), axis=1) + softmax(mirror.astype(np.float64), axis=1)) / 2
+            logits = np.log(np.maximum(mean, 1e-30))
+        return logits
 
     def _named(self, row: np.ndarray) -> dict[str, float]:
         return dict(zip(self.class_names, row.tolist(), strict=True))
 
 
+def _on_torch(model: Classifier, device: str, precision: str) -> Runtime:
+    from evenface.runtimes.torch_runtime import TorchRuntime
+
+    return TorchRuntime(model, device=device, precision=precision)
+
+
+def _device_of(runtime: Runtime) -> torch.device | str:
+    """Where the detector shall compute: beside the model."""
+    return getattr(runtime, "device", "cpu")
+
+
 def _is_many(given: Any) -> bool:
     """A list or tuple of pictures, or an array or tensor of them."""
-    if isinstance(given, np.ndarray | Tensor):
-        return given.ndim == 4
+    if isinstance(given, np.ndarray) or is_tensor(given):
+        return bool(given.ndim == 4)
     return isinstance(given, Sequence) and not isinstance(given, str | bytes)

@@ -4,6 +4,7 @@
   evenface predict photos/ -o faces.csv --draw annotated/
   evenface predict interview.mp4 --every 5 -o interview.parquet --draw annotated/
   evenface predict webcam --format jsonl
+  evenface predict photo.jpg --model model.onnx --detector yunet             (an exported file, without torch)
   evenface predict /archive --engine ray -j 64 -o faces/        (a folder of Parquet shards; goes on where it was stopped)
 
 A picture without a face is a result like any other. A file that cannot be read is reported, and the rest goes on.
@@ -30,7 +31,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     model = parser.add_argument_group("model")
     model.add_argument(
-        "--model", metavar="M", help="a name of `evenface models list`, a model folder or a run (default: the one that ships)"
+        "--model",
+        metavar="M",
+        help="a shipped model's name, a model folder, a run or an exported file (default: the one that ships)",
+    )
+    model.add_argument(
+        "--runtime",
+        default="auto",
+        choices=["auto", "torch", "onnx", "openvino"],
+        help="what computes the model; auto: an exported file where there is one and no GPU, else torch (default: auto)",
     )
     model.add_argument(
         "--prior",
@@ -83,6 +92,7 @@ def run(args: argparse.Namespace) -> int:
     inputs = find_inputs(args.inputs)
     settings = {
         "name": args.model,
+        "runtime": args.runtime,
         "device": args.device,
         "precision": args.precision,
         "detector": args.detector,

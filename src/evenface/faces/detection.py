@@ -6,7 +6,7 @@
 
 | name | finds | needs |
 |---|---|---|
-| `mtcnn` | boxes and five landmarks, with the paper's cascade | nothing, its weights are in the package |
+| `mtcnn` | boxes and five landmarks, with the paper's cascade | torch; its weights are in the package |
 | `yunet` | the same, several times faster | `evenface models download yunet`, or `yunet:PATH` to the ONNX file |
 | `none` | the whole picture as one face, for faces that are already cropped | nothing |
 """
@@ -15,15 +15,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import cv2
 import numpy as np
-import torch
 
 from evenface.errors import ConfigError, unknown_name
 from evenface.results import Box, Points
 
+
+if TYPE_CHECKING:
+    import torch
 
 MAX_SIDE = 2048  # pixels; a larger picture is shrunk to it before the search
 
@@ -102,25 +104,31 @@ class Detector:
         return small
 
 
-def _mtcnn(path: str | None, min_face: int, min_score: float | None, device: torch.device) -> Search:
-    from evenface.faces.mtcnn import Mtcnn
+def _mtcnn(path: str | None, min_face: int, min_score: float | None, device: torch.device | str) -> Search:
+    try:
+        from evenface.faces.mtcnn import Mtcnn
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise ConfigError("The detector mtcnn needs torch, which is not installed here; choose --detector yunet or none.") from error
 
     return Mtcnn(min_face=min_face, device=device, **({} if min_score is None else {"min_score": min_score}))
 
 
-def _yunet(path: str | None, min_face: int, min_score: float | None, device: torch.device) -> Search:
+def _yunet(path: str | None, min_face: int, min_score: float | None, device: torch.device | str) -> Search:
     from evenface.faces.yunet import YuNet
 
     return YuNet(path, min_face=min_face, **({} if min_score is None else {"min_score": min_score}))
 
 
-def _none(path: str | None, min_face: int, min_score: float | None, device: torch.device) -> Search:
+def _none(path: str | None, min_face: int, min_score: float | None, device: torch.device | str) -> Search:
     from evenface.faces.cropped import whole_picture
 
     return whole_picture
 
 
-DETECTORS: dict[str, Callable[[str | None, int, float | None, torch.device], Search]] = {"mtcnn": _mtcnn, "none": _none, "yunet": _yunet}
+Maker = Callable[[str | None, int, float | None, "torch.device | str"], Search]
+DETECTORS: dict[str, Maker] = {"mtcnn": _mtcnn, "none": _none, "yunet": _yunet}
 """Name -> what makes the search, from a path (yunet's model), the smallest face, the lowest score and the device."""
 
 
@@ -144,7 +152,7 @@ def create_detector(
         device: where `mtcnn` computes.
 
     Raises:
-        ConfigError: an unknown name or a value out of range.
+        ConfigError: an unknown name, a value out of range, or `mtcnn` without torch.
         ModelError: the detector's weights are missing or broken.
     """
     kind, colon, path = name.partition(":")
@@ -160,5 +168,5 @@ def create_detector(
         raise ConfigError(f"--max-faces is at least 1, not {max_faces}.")
     if max_side < 64:
         raise ConfigError(f"The longest side for the search is at least 64 pixels, not {max_side}.")
-    search = DETECTORS[kind](path or None, min_face, min_score, torch.device(device))
+    search = DETECTORS[kind](path or None, min_face, min_score, device)
     return Detector(kind, search, max_faces=max_faces, max_side=max_side)

@@ -72,7 +72,8 @@ class Bilateral(Classifier):
     def forward(self, x: Tensor) -> Output:
         grid = self.grid(x)  # (2 B, C, H, W)
         with torch.autocast(x.device.type, enabled=False):
-            grid = torch.cat(grid.to(self.head.weight.dtype).chunk(2), dim=1)  # (B, 2 C, H, W)
+            # As torch.cat of two chunks along the channels, but exported models keep a batch of any size.
+            grid = grid.to(self.head.weight.dtype).reshape(2, -1, *grid.shape[1:]).transpose(0, 1).flatten(1, 2)  # (B, 2 C, H, W)
             features = grid.mean(dim=(2, 3))
             logits = self.head(self.dropout(features))
             weight = self.head.weight.detach() if self.detach_maps else self.head.weight

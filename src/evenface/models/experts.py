@@ -69,7 +69,7 @@ class Experts(Classifier):
         """RGB in [0, 1], (B, 3, S, S) -> what each expert says: logits (K, B, L), maps (K, B, L, H, W), features (K, B, C), float32."""
         grid = self.grid(x)  # (K B, C, H, W)
         with torch.autocast(x.device.type, enabled=False):
-            grid = grid.view(len(self.heads), len(x), *grid.shape[1:])
+            grid = grid.view(len(self.heads), -1, *grid.shape[1:])  # len(x) would fix the batch of an exported model
             grid = grid if grid.dtype == torch.float64 else grid.float()
             features = grid.mean(dim=(3, 4))
             answers = [self._answer(*each) for each in zip(self.heads, grid, features, strict=True)]

@@ -118,7 +118,7 @@ class Patches(Classifier):
         """The last grid -> logits (B, 4, L), maps (B, L, H, W), GAP(ECA(F))."""
         scale = self.eca(grid.mean(dim=(2, 3))[:, None]).sigmoid()[:, 0]
         grid = grid * scale[:, :, None, None]
-        maps = grid.new_zeros(len(grid), self.outer.out_features, *grid.shape[2:])
+        maps = grid.new_zeros(grid.shape[0], self.outer.out_features, *grid.shape[2:])
         logits = []
         for cut in _quadrants(grid.shape[2], grid.shape[3]):
             inner = self.inner(grid[cut].mean(dim=(2, 3)))

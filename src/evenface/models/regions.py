@@ -71,7 +71,7 @@ class Regions(Classifier):
         grid = self.grid(torch.cat([*(self._enlarged(x, box) for box in boxes), x]))  # (6 B, C, H, W)
         with torch.autocast(x.device.type, enabled=False):
             grid = grid.to(self.head.weight.dtype)
-            v = grid.mean(dim=(2, 3)).reshape(-1, len(x), grid.shape[1])  # (6, B, C)
+            v = grid.mean(dim=(2, 3)).reshape(len(boxes) + 1, -1, grid.shape[1])  # (6, B, C)
             alpha = self._weights(self.alpha(v))
             first = alpha / alpha.sum(0)
             both = torch.cat([v, (first * v).sum(0).expand_as(v)], 2)
@@ -79,7 +79,7 @@ class Regions(Classifier):
             second = second / second.sum(0)
             features = (second * both).sum(0)
             logits = self.head(self.dropout(features))
-            maps = self._maps(grid.reshape(-1, len(x), *grid.shape[1:]), first, second, boxes, x.shape[2:])
+            maps = self._maps(grid.reshape(len(boxes) + 1, -1, *grid.shape[1:]), first, second, boxes, x.shape[2:])
         return Output(logits, maps, features), alpha[..., 0].T
 
     def _weights(self, score: Tensor) -> Tensor:

@@ -1,0 +1,110 @@
+"""The faces that an export is measured and calibrated with, as the network sees them.
+
+faces = own_faces(model_path, config, "validation", dataset="ferplus", data_dir="DIR")
+next(faces.batches(32))                      # (32, S, S, 3), uint8 RGB
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evenface.data.manifest import Manifest
+from evenface.data.store import FaceStore, open_store
+from evenface.data.synthetic import synthetic_manifest
+from evenface.errors import ConfigError
+from evenface.labels import CLASSES, require_same
+from evenface.model_folder import ModelConfig
+from evenface.training.config import TrainConfig, load_config
+from evenface.training.data import load_manifest
+
+
+DRAWN = 40  # faces per class where no data set is named
+
+
+@dataclasses.dataclass(frozen=True)
+class Faces:
+    """Faces of a store.
+
+    Attributes:
+        what: where they come from, in words.
+        store: the decoded faces.
+        labels: (n,) positions in the model's classes; None where they say nothing about the model.
+    """
+
+    what: str
+    store: FaceStore
+    labels: np.ndarray | None
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """Faces (n, S, S, 3), uint8 RGB."""
+        pixels = self.store.gather(rows).expand(-1, 3, -1, -1).permute(0, 2, 3, 1)
+        found: np.ndarray = pixels.contiguous().numpy()
+        return found
+
+    def batches(self, size: int = 32) -> Iterator[np.ndarray]:
+        """All of them in their order, `size` at a time."""
+        for start in range(0, len(self), size):
+            yield self.take(np.arange(start, min(start + size, len(self))))
+
+
+def read_set(model_path: Path, config: ModelConfig, dataset: str | None, data_dir: str | None) -> Manifest | None:
+    """The data set of that name, else the one that the run of this model was trained on, else None.
+
+    Raises:
+        ConfigError, DataError: it cannot be read.
+        LabelError: it has other classes than the model.
+    """
+    settings = _settings_of_run(model_path)
+    if dataset is not None and (settings is None or settings.dataset != dataset):
+        classes: Any = 8 if len(config.class_names) == 8 else 7
+        settings = TrainConfig(dataset=dataset, data_dir=data_dir, classes=classes)
+    elif settings is not None and data_dir is not None:
+        settings = dataclasses.replace(settings, data_dir=data_dir)
+    if settings is None:
+        if data_dir is not None:
+            raise ConfigError("--data-dir says where a data set lies, but not which one; name it with --dataset.")
+        return None
+    manifest = load_manifest(settings)
+    require_same(config.class_names, manifest.class_names, f"the data set '{manifest.name}'")
+    return manifest
+
+
+def faces_of(manifest: Manifest, config: ModelConfig, split: str, workers: int = 2) -> Faces:
+    """A split of a data set."""
+    store = open_store(manifest.split(split), config.img_size, workers=workers)
+    order = {name: i for i, name in enumerate(config.class_names)}
+    labels = np.array([order[label] for label in store.manifest.table["label"].to_pylist()], dtype=np.int64)
+    return Faces(f"{len(store):,} faces of {manifest.name} ({split})", store, labels)
+
+
+def calibration_batches(manifest: Manifest, config: ModelConfig, count: int, seed: int, size: int = 32) -> Iterator[np.ndarray]:
+    """Faces of the training split, chosen at random, (n, S, S, 3), uint8 RGB.
+
+    Raises:
+        DataError: the data set has no training split.
+    """
+    train = manifest.split("train")
+    chosen = np.sort(np.random.default_rng(seed).choice(len(train), min(count, len(train)), replace=False))
+    return faces_of(train.take(chosen), config, "train").batches(size)
+
+
+def drawn_faces(config: ModelConfig) -> Faces:
+    """A few hundred drawn faces, for a model whose data set is not at hand; their labels say nothing about it."""
+    names = [name for name in config.class_names if name in CLASSES] or list(CLASSES)
+    manifest = synthetic_manifest({"validation": dict.fromkeys(names, DRAWN)})
+    store = open_store(manifest, config.img_size, mode="memory")
+    return Faces(f"{len(store):,} drawn faces, since no data set was named", store, None)
+
+
+def _settings_of_run(model_path: Path) -> TrainConfig | None:
+    """The config of the run that a model folder is the best model of."""
+    file = model_path.parent / "config.yaml"
+    return load_config(file) if model_path.name == "best" and file.is_file() else None
