@@ -22,7 +22,7 @@ import numpy as np
 import skimage.data
 import torch
 
-from evenface.faces.detection import create_detector
+from evenface.faces.detectors import create_detector
 
 
 Search = Callable[[np.ndarray], int]

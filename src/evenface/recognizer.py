@@ -21,7 +21,8 @@ from evenface import zoo
 from evenface.calibration import adjustment
 from evenface.errors import ConfigError
 from evenface.faces.alignment import Alignment, align, whole
-from evenface.faces.detection import MAX_SIDE, Detection, Detector, create_detector
+from evenface.faces.detection import MAX_SIDE, Detection
+from evenface.faces.detectors import Detector, create_detector
 from evenface.model_folder import ModelConfig
 from evenface.pictures import Picture, as_picture, is_tensor
 from evenface.results import Face, FrameResult
@@ -48,7 +49,7 @@ class Recognizer:
         model: a classifier, or a runtime (`evenface.runtimes.open_runtime`), which has its own device and precision.
         config: what its folder says of it.
         name: what results call the model.
-        detector: a `Detector`, or a name (see `evenface.faces.detection`) with its own limits.
+        detector: a `Detector`, or a name (see `evenface.faces.detectors`) with its own limits.
         device: auto, cpu, cuda, cuda:1 or mps.
         precision: fp32, bf16 or auto; bf16 changes scores in the third digit.
         prior: how frequent the classes are where the pictures come from; the scores assume it. "model" takes the model's own decision, as
@@ -110,7 +111,7 @@ class Recognizer:
                 ships with evenface.
             runtime: torch, onnx, openvino or auto, which takes an exported file where it is there and no GPU is; see
                 `evenface.runtimes.choose`.
-            detector, min_face, min_score, max_faces, max_side: see `evenface.faces.detection.create_detector`.
+            detector, min_face, min_score, max_faces, max_side: see `evenface.faces.detectors.create_detector`.
             device, precision, prior, tta: see `Recognizer`.
 
         Raises:

@@ -18,7 +18,7 @@ from PIL import Image
 
 from evenface.data import load_dataset
 from evenface.faces.cropped import whole_picture
-from evenface.faces.detection import DETECTORS
+from evenface.faces.detectors import DETECTORS
 
 
 PACK = ("--detector", "none", "-j", 1)

@@ -26,7 +26,8 @@ from hypothesis import strategies as st
 from evenface.errors import ModelError
 from evenface.faces import mtcnn
 from evenface.faces.cascade_nets import SHA256, WEIGHTS, load_nets
-from evenface.faces.detection import Detection, create_detector
+from evenface.faces.detection import Detection
+from evenface.faces.detectors import create_detector
 from evenface.faces.mtcnn import Mtcnn, cut, nms, pyramid, shifted, solid, square, whole
 
 

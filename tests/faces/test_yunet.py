@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from evenface.errors import ModelError
-from evenface.faces.detection import create_detector
+from evenface.faces.detectors import create_detector
 from evenface.faces.yunet import YuNet
 
 

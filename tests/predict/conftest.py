@@ -10,7 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from evenface.faces.detection import Detection, Detector
+from evenface.faces.detection import Detection
+from evenface.faces.detectors import Detector
 from evenface.labels import BASIC
 from evenface.model_folder import load_model, save_model
 from evenface.models.classifier import build_classifier

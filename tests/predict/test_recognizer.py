@@ -17,7 +17,7 @@ from evenface.data.folder import read_folder
 from evenface.data.store import open_store
 from evenface.errors import ConfigError, DataError, ModelError
 from evenface.evaluation.evaluate import predict
-from evenface.faces.detection import Detector
+from evenface.faces.detectors import Detector
 from evenface.labels import BASIC
 from evenface.model_folder import load_model, read_config
 from evenface.results import Face

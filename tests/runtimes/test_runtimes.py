@@ -205,7 +205,7 @@ assert "torch" not in sys.modules
 
 def test_what_predicting_needs_can_be_imported_without_torch() -> None:
     modules = (
-        "results faces.alignment faces.detection faces.yunet pictures calibration model_folder predict.run predict.shards recognizer zoo"
+        "results faces.alignment faces.detectors faces.yunet pictures calibration model_folder predict.run predict.shards recognizer zoo"
     )
     names = [f"evenface.{name}" for name in modules.split() if name != "faces.yunet" or _is_there("evenface.faces.yunet")]
     said = without_torch(f"import importlib\nfor name in {names!r}:\n    importlib.import_module(name)\nprint('torch' in sys.modules)")

@@ -24,7 +24,8 @@ from PIL import Image
 from evenface.data.decode import UNREADABLE, decode, is_grey
 from evenface.errors import ConfigError, unknown_name
 from evenface.faces.alignment import Alignment, align
-from evenface.faces.detection import Detection, Detector, Search, create_detector
+from evenface.faces.detection import Detection, Search
+from evenface.faces.detectors import Detector, create_detector
 from evenface.results import Box, Points
 
 

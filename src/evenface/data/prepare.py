@@ -133,7 +133,7 @@ def prepare(
     Args:
         manifest: any set. Where it has the column `box`, the face there is taken.
         out: a new folder, or one that the same call was stopped in.
-        detector: a name of `evenface.faces.detection.DETECTORS`, or a search of one's own (with several workers, one that can be pickled).
+        detector: a name of `evenface.faces.detectors.DETECTORS`, or a search of one's own (with several workers, one that can be pickled).
         alignment: by default the template arcface; `box` where the detector is none.
         workers: processes; 1 works in this one.
         shard_rows: pictures per shard.

@@ -1,1 +1,1 @@
-"""From a picture to its faces: where they are (`detection`, `mtcnn`, `yunet`, `cropped`), and how they are cut out (`alignment`)."""
+"""From a picture to its faces: where they are (`detectors`, `mtcnn`, `yunet`, `cropped`), and how they are cut out (`alignment`)."""

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from evenface.errors import ConfigError
-from evenface.faces.detection import Detection, Detector, create_detector
+from evenface.faces.detection import Detection
+from evenface.faces.detectors import Detector, create_detector
 
 
 class Bright:
