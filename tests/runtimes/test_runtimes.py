@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,17 @@ def test_each_runtime_gives_the_models_answers_alone_and_in_a_batch(folder: Path
     assert found.maps(faces) == pytest.approx(maps, abs=1e-3)
     alone = np.concatenate([config.scores(found.logits(faces[i : i + 1])) for i in range(9)])
     assert config.scores(found.logits(faces)) == pytest.approx(alone, abs=1e-5)
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+def test_threads_may_ask_at_the_same_time(folder: Path, runtime: str) -> None:
+    pytest.importorskip({"onnx": "onnxruntime", "openvino": "openvino"}[runtime])
+    found, _, _ = open_runtime(folder, runtime=runtime)
+    batches = [noise(1 + i % 3, seed=i) for i in range(24)]
+    alone = [found.logits(batch) for batch in batches]
+    with ThreadPoolExecutor(4) as pool:
+        for together, expected in zip(pool.map(found.logits, batches), alone, strict=True):
+            assert together == pytest.approx(expected, abs=1e-4)
 
 
 def test_the_recognizer_says_the_same_on_each(folder: Path) -> None:
