@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -180,9 +181,12 @@ sys.meta_path[:] = [Hidden(finder) for finder in sys.meta_path]
 """
 
 
-def without_torch(code: str) -> str:
+def without_torch(code: str, **environment: str) -> str:
     """What the code prints in a Python that has no torch."""
-    done = subprocess.run([sys.executable, "-W", "error", "-c", HIDE + code], capture_output=True, text=True, timeout=120, check=False)
+    settings = {**os.environ, **environment}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", HIDE + code], capture_output=True, text=True, timeout=120, check=False, env=settings
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -230,11 +234,18 @@ def _is_there(name: str) -> bool:
     return find_spec(name) is not None
 
 
-def test_openvino_is_loaded_without_its_telemetry(folder: Path) -> None:
+def test_openvino_is_loaded_without_its_telemetry(folder: Path, tmp_path: Path) -> None:
+    """Its telemetry keeps a number of the machine in the home folder, before it sends anything."""
     pytest.importorskip("openvino")
-    said = without_torch(f"""
+    home = tmp_path / "home"
+    home.mkdir()
+    said = without_torch(
+        f"""
 from evenface.runtimes import open_runtime
 runtime, _, _ = open_runtime({str(folder)!r}, runtime="openvino")
 print(runtime.name, sys.modules.get("openvino_telemetry"), [name for name in sys.modules if name.startswith("openvino_telemetry.")])
-""")
+""",
+        HOME=str(home),
+    )
     assert said == "openvino None []\n"
+    assert not list(home.iterdir())
