@@ -4,7 +4,8 @@
     python benchmarks/engines.py --model runs/x                                     (times only, without int8, which is calibrated on faces)
 
 All engines run in turn in every round, so that what else the machine does meets all alike; the table has medians, the times of the fastest
-round beside them, and ratios to torch in fp32. Each engine uses the threads that it takes by itself, or the number of --threads.
+round beside them, and ratios to torch in fp32. All get the same number of --threads. Measure with one thread where other work runs: with
+more, torch's threads wait for each other whenever one of them has to make room, and the ratios are about that, not about the engines.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ def main() -> None:
         "--files", type=Path, help="folder of the exported files, which are made where they are missing (default: a temporary one)"
     )
     parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--threads", type=int, help="for torch and ONNX Runtime (default: their own choice)")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of every engine (default: the cores)")
     args = parser.parse_args()
-    if args.threads is not None:
-        os.environ["OMP_NUM_THREADS"] = str(args.threads)
+    import torch
 
+    torch.set_num_threads(args.threads)
     from evenface import zoo
     from evenface.evaluation.metrics import confusion_matrix, scores
     from evenface.export.faces import drawn_faces, faces_of, read_set
@@ -49,14 +50,14 @@ def main() -> None:
     manifest = read_set(folder, config, args.dataset, args.data_dir)
     faces = drawn_faces(config) if manifest is None else faces_of(manifest, config, args.split)
     with tempfile.TemporaryDirectory() as temporary:
-        calls = engines(folder, args.files or Path(temporary), args.dataset, args.data_dir)
+        calls = engines(folder, args.files or Path(temporary), args.dataset, args.data_dir, args.threads)
         times = timed(calls, {size: faces.take(np.arange(size) % len(faces)) for size in BATCHES}, args.rounds)
         recalls = {}
         if faces.labels is not None:
             for name, call in calls.items():
                 found = np.concatenate([call(batch).argmax(axis=1) for batch in faces.batches(BATCHES[-1])])
                 recalls[name] = float(scores(confusion_matrix(faces.labels, found, len(config.class_names))).mean_recall)
-    print(f"{config.architecture}, {config.img_size} px, {os.cpu_count()} cores; {faces.what}")
+    print(f"{config.architecture}, {config.img_size} px, {os.cpu_count()} cores, {args.threads} threads; {faces.what}")
     print(
         "  ".join(
             f"{word:>14}"
@@ -81,7 +82,7 @@ def main() -> None:
         print("  ".join(f"{word:>14}" for word in row), flush=True)
 
 
-def engines(folder: Path, place: Path, dataset: str | None, data_dir: str | None) -> dict[str, Call]:
+def engines(folder: Path, place: Path, dataset: str | None, data_dir: str | None, threads: int) -> dict[str, Call]:
     """Name -> faces (n, S, S, 3), uint8 RGB, to logits (n, L). Files are made in `place`; those that disagree are refused."""
     from evenface.export import export_model
     from evenface.runtimes.onnx_runtime import OnnxRuntime
@@ -97,13 +98,13 @@ def engines(folder: Path, place: Path, dataset: str | None, data_dir: str | None
     calls: dict[str, Call] = {
         "torch fp32": load(folder, device="cpu").logits,
         "torch bf16": load(folder, device="cpu", precision="bf16").logits,
-        "onnx fp32": OnnxRuntime(fp32).logits,
-        "openvino fp32": OpenVinoRuntime(fp32).logits,
-        "openvino bf16": OpenVinoRuntime(fp32, precision="bf16").logits,
+        "onnx fp32": OnnxRuntime(fp32, threads=threads).logits,
+        "openvino fp32": OpenVinoRuntime(fp32, threads=threads).logits,
+        "openvino bf16": OpenVinoRuntime(fp32, precision="bf16", threads=threads).logits,
     }
     if dataset is not None:
-        calls["onnx int8"] = OnnxRuntime(made("int8.onnx", precision="int8")).logits
-        calls["openvino int8"] = OpenVinoRuntime(made("int8.xml", precision="int8", format="openvino")).logits
+        calls["onnx int8"] = OnnxRuntime(made("int8.onnx", precision="int8"), threads=threads).logits
+        calls["openvino int8"] = OpenVinoRuntime(made("int8.xml", precision="int8", format="openvino"), threads=threads).logits
     return calls
 
 

@@ -14,6 +14,7 @@ from evenface.labels import BASIC
 from evenface.model_folder import load_model, save_model
 from evenface.models.classifier import Classifier, build_classifier
 from evenface.runtimes.metadata import to_metadata
+from evenface.runtimes.openvino_runtime import silence
 from evenface.zoo import sha256_of
 
 
@@ -33,6 +34,12 @@ def by_hand(model: Classifier, faces: np.ndarray) -> list[np.ndarray]:
     with torch.inference_mode():
         found = [model(torch.tensor(face).permute(2, 0, 1)[None] / 255) for face in faces]
     return [np.concatenate([getattr(each, name).numpy() for each in found]) for name in ("logits", "maps")]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def silent() -> None:
+    """No test that looks whether openvino is there reports so to its makers."""
+    silence()
 
 
 @pytest.fixture(scope="session")

@@ -219,7 +219,7 @@ def test_every_format_by_the_new_exporter(warm: Path, tmp_path: Path, drawn: Non
         assert json.loads(extra["class_names"]) == list(BASIC)
         faces_ = noise(3)
         found = module(torch.from_numpy(faces_.transpose(0, 3, 1, 2) / np.float32(255)))
-        assert found[0].numpy() == pytest.approx(by_hand(load_model(warm)[0], faces_)[0], abs=1e-4)
+        assert found[0].detach().numpy() == pytest.approx(by_hand(load_model(warm)[0], faces_)[0], abs=1e-4)
 
 
 @pytest.mark.slow

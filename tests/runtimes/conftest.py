@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ..export.conftest import plain_onnx as plain_onnx
+from ..export.conftest import silent as silent
 from ..export.conftest import warm as warm
 from ..export.conftest import whole_onnx as whole_onnx
 

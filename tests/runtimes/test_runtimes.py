@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +43,17 @@ def test_each_runtime_gives_the_models_answers_alone_and_in_a_batch(folder: Path
     assert found.maps(faces) == pytest.approx(maps, abs=1e-3)
     alone = np.concatenate([config.scores(found.logits(faces[i : i + 1])) for i in range(9)])
     assert config.scores(found.logits(faces)) == pytest.approx(alone, abs=1e-5)
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+def test_threads_may_ask_at_the_same_time(folder: Path, runtime: str) -> None:
+    pytest.importorskip({"onnx": "onnxruntime", "openvino": "openvino"}[runtime])
+    found, _, _ = open_runtime(folder, runtime=runtime)
+    batches = [noise(1 + i % 3, seed=i) for i in range(24)]
+    alone = [found.logits(batch) for batch in batches]
+    with ThreadPoolExecutor(4) as pool:
+        for together, expected in zip(pool.map(found.logits, batches), alone, strict=True):
+            assert together == pytest.approx(expected, abs=1e-4)
 
 
 def test_the_recognizer_says_the_same_on_each(folder: Path) -> None:
@@ -168,9 +181,12 @@ sys.meta_path[:] = [Hidden(finder) for finder in sys.meta_path]
 """
 
 
-def without_torch(code: str) -> str:
+def without_torch(code: str, **environment: str) -> str:
     """What the code prints in a Python that has no torch."""
-    done = subprocess.run([sys.executable, "-W", "error", "-c", HIDE + code], capture_output=True, text=True, timeout=120, check=False)
+    settings = {**os.environ, **environment}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", HIDE + code], capture_output=True, text=True, timeout=120, check=False, env=settings
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -218,11 +234,18 @@ def _is_there(name: str) -> bool:
     return find_spec(name) is not None
 
 
-def test_openvino_is_loaded_without_its_telemetry(folder: Path) -> None:
+def test_openvino_is_loaded_without_its_telemetry(folder: Path, tmp_path: Path) -> None:
+    """Its telemetry keeps a number of the machine in the home folder, before it sends anything."""
     pytest.importorskip("openvino")
-    said = without_torch(f"""
+    home = tmp_path / "home"
+    home.mkdir()
+    said = without_torch(
+        f"""
 from evenface.runtimes import open_runtime
 runtime, _, _ = open_runtime({str(folder)!r}, runtime="openvino")
 print(runtime.name, sys.modules.get("openvino_telemetry"), [name for name in sys.modules if name.startswith("openvino_telemetry.")])
-""")
+""",
+        HOME=str(home),
+    )
     assert said == "openvino None []\n"
+    assert not list(home.iterdir())

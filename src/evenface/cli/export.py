@@ -76,6 +76,7 @@ def lines(report: Report) -> list[str]:
         found += [f"    {name:<18} {100 * before:>6.1f} {100 * after:>6.1f}" for name, (before, after) in rows.items()]
     return [
         *found,
+        f"  threads              torch {report.threads}, the file as its runtime chooses",
         f"  one face             torch fp32 {ours.ms:.1f} ms, file {file.ms:.1f} ms ({ours.ms / file.ms:.1f}x)",
         f"  batches of 32        torch fp32 {ours.faces_per_second:.0f} faces/s, file {file.faces_per_second:.0f} "
         f"({file.faces_per_second / ours.faces_per_second:.1f}x)",

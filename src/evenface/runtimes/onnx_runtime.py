@@ -23,6 +23,7 @@ class OnnxRuntime:
 
     Args:
         source: a file, or the bytes of one.
+        threads: that it computes with; None for a thread per core. OMP_NUM_THREADS means nothing to it.
 
     Raises:
         MissingExtra: onnxruntime is not installed.
@@ -31,7 +32,7 @@ class OnnxRuntime:
 
     name = "onnx"
 
-    def __init__(self, source: str | os.PathLike[str] | bytes) -> None:
+    def __init__(self, source: str | os.PathLike[str] | bytes, *, threads: int | None = None) -> None:
         try:
             import onnxruntime
         except ImportError as error:
@@ -39,6 +40,7 @@ class OnnxRuntime:
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors only
+        options.intra_op_num_threads = threads or 0
         given: Any = source if isinstance(source, bytes) else os.fspath(source)
         what = "The ONNX file" if isinstance(source, bytes) else str(given)
         try:

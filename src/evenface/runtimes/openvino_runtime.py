@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ class OpenVinoRuntime:
     Args:
         path: `.onnx` or `.xml`.
         precision: fp32; bf16, for CPUs that have it; auto leaves the choice to OpenVINO. int8 files stay int8.
+        threads: that it computes with; None leaves the choice to OpenVINO.
 
     Raises:
         MissingExtra: openvino is not installed.
@@ -37,18 +39,20 @@ class OpenVinoRuntime:
 
     name = "openvino"
 
-    def __init__(self, path: str | os.PathLike[str], *, precision: str = "fp32") -> None:
+    def __init__(self, path: str | os.PathLike[str], *, precision: str = "fp32", threads: int | None = None) -> None:
         core = load_openvino().Core()
+        limit = {} if threads is None else {"INFERENCE_NUM_THREADS": threads}
         try:
             model = core.read_model(os.fspath(path))
             names = {name for output in model.outputs for name in output.get_names()}
             fits = len(model.inputs) == 1 and "faces" in model.inputs[0].get_names() and set(OUTPUTS) <= names
             if fits:
-                self._compiled = core.compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY", **HINTS[precision]})
+                self._compiled = core.compile_model(model, "CPU", {"PERFORMANCE_HINT": "LATENCY", **HINTS[precision], **limit})
         except RuntimeError as error:
             raise ModelError(f"{path} cannot be read by OpenVINO; export it again.") from error
         if not fits:
             raise ModelError(f"{path} is no model of `evenface export`, which takes faces and gives {', '.join(OUTPUTS)}.")
+        self._own = threading.local()  # a request serves one thread at a time, and making one takes longer than a face
         self.metadata = _onnx_metadata(Path(path)) if Path(path).suffix == ".onnx" else _xml_metadata(model)
 
     def logits(self, faces: np.ndarray) -> np.ndarray:
@@ -59,7 +63,9 @@ class OpenVinoRuntime:
 
     def answer(self, faces: np.ndarray) -> dict[str, np.ndarray]:
         """All outputs of the file, float32; `probabilities` are softmax(logits / temperature), the prior "model"."""
-        found = self._compiled.create_infer_request().infer({"faces": to_input(faces)})
+        if not hasattr(self._own, "request"):
+            self._own.request = self._compiled.create_infer_request()
+        found = self._own.request.infer({"faces": to_input(faces)})
         return {name: np.array(found[self._compiled.output(name)], dtype=np.float32) for name in OUTPUTS}
 
 
