@@ -88,9 +88,7 @@ class Recognizer:
         self.config = config
         self.name = name
         self.prior = prior if isinstance(prior, str) else dict(prior)
-        self._temperature, self._offset = adjustment(
-            config.class_names, prior=prior, calibration=self._calibration, train_counts=config.train_counts
-        )
+        self._temperature, self._offset = self._adjustment(prior)
 
     @classmethod
     def from_pretrained(
@@ -251,6 +249,11 @@ class Recognizer:
             results.append(FrameResult(sources[i], image.shape[1], image.shape[0], self.about, faces, frame, time))
         return results
 
+    @property
+    def detector(self) -> Detector:
+        """What finds the faces."""
+        return self._detector
+
     def crops(self, image: np.ndarray, faces: Sequence[Detection | Face]) -> list[np.ndarray]:
         """The faces of a picture as the network sees them: (S, S, 3) uint8 RGB each."""
         size = self.config.img_size
@@ -258,18 +261,41 @@ class Recognizer:
             return [whole(image, self._alignment, size)] * len(faces)
         return [align(image, face, self._alignment, size) for face in faces]
 
-    def scores(self, crops: Sequence[np.ndarray]) -> np.ndarray:
-        """Probabilities (n, L), float64, of faces (S, S, 3), uint8 RGB, as `crops` gives them."""
+    def scores(self, crops: Sequence[np.ndarray], prior: str | Mapping[str, float] | None = None) -> np.ndarray:
+        """Probabilities (n, L), float64, of faces (S, S, 3), uint8 RGB, as `crops` gives them.
+
+        Args:
+            prior: another one than the recognizer's, for these faces.
+
+        Raises:
+            ConfigError, ModelError: a prior that is unknown, or that the model has no numbers for.
+        """
+        temperature, offset = (self._temperature, self._offset) if prior is None else self._adjustment(prior)
         if not crops:
             return np.zeros((0, len(self.class_names)))
         logits = np.concatenate([self._logits(np.stack(crops[i : i + BATCH])) for i in range(0, len(crops), BATCH)])
-        found: np.ndarray = softmax(logits.astype(np.float64) / self._temperature + self._offset, axis=1)
+        found: np.ndarray = softmax(logits.astype(np.float64) / temperature + offset, axis=1)
         return found
+
+    @torch.inference_mode()
+    def maps(self, crops: Sequence[np.ndarray]) -> np.ndarray:
+        """Class maps (n, L, h, w), float32, of at least one face (S, S, 3), uint8 RGB, as `crops` gives them; see `evenface.explain`."""
+        found = [self._model(self._input(np.stack(crops[i : i + BATCH]))).maps.float() for i in range(0, len(crops), BATCH)]
+        maps: np.ndarray = torch.cat(found).cpu().numpy()
+        return maps
+
+    def _adjustment(self, prior: str | Mapping[str, float]) -> tuple[float, np.ndarray]:
+        config = self.config
+        return adjustment(config.class_names, prior=prior, calibration=self._calibration, train_counts=config.train_counts)
+
+    def _input(self, faces: np.ndarray) -> Tensor:
+        """uint8 (n, S, S, 3) -> float32 (n, 3, S, S), 0 to 1, channels last in memory."""
+        return torch.from_numpy(faces).to(self._device).permute(0, 3, 1, 2).float().div_(255)
 
     @torch.inference_mode()
     def _logits(self, faces: np.ndarray) -> np.ndarray:
         """uint8 (n, S, S, 3) -> float32 (n, L); with mirrors, the logarithms of the mean probabilities."""
-        x = torch.from_numpy(faces).to(self._device).permute(0, 3, 1, 2).float().div_(255)  # channels_last in memory
+        x = self._input(faces)
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._bf16):
             logits: Tensor = self._model(x).logits.float()
             if self._tta == "flip":

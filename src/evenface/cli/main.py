@@ -24,6 +24,7 @@ VERBS = {
     "evaluate": "score a run or a model folder on a split, with an interval on every number",
     "compare": "put runs side by side, with a paired test",
     "study": "train and score the runs of a recipe, and put them into one table",
+    "serve": "answer over HTTP: a REST interface, a web page, metrics",
     "methods": "list the training methods and their options",
     "data": "look into a data set: stats, subset, sheet",
     "doctor": "check this machine and its packages",
