@@ -84,9 +84,7 @@ class Recognizer:
         self.config = config
         self.name = name
         self.prior = prior if isinstance(prior, str) else dict(prior)
-        self._temperature, self._offset = adjustment(
-            config.class_names, prior=prior, calibration=config.fitted, train_counts=config.train_counts
-        )
+        self._temperature, self._offset = self._adjustment(prior)
 
     @classmethod
     def from_pretrained(
@@ -250,6 +248,11 @@ class Recognizer:
             results.append(FrameResult(sources[i], image.shape[1], image.shape[0], self.about, faces, frame, time))
         return results
 
+    @property
+    def detector(self) -> Detector:
+        """What finds the faces."""
+        return self._detector
+
     def crops(self, image: np.ndarray, faces: Sequence[Detection | Face]) -> list[np.ndarray]:
         """The faces of a picture as the network sees them: (S, S, 3) uint8 RGB each."""
         size = self.config.img_size
@@ -257,12 +260,20 @@ class Recognizer:
             return [whole(image, self._alignment, size)] * len(faces)
         return [align(image, face, self._alignment, size) for face in faces]
 
-    def scores(self, crops: Sequence[np.ndarray]) -> np.ndarray:
-        """Probabilities (n, L), float64, of faces (S, S, 3), uint8 RGB, as `crops` gives them."""
+    def scores(self, crops: Sequence[np.ndarray], prior: str | Mapping[str, float] | None = None) -> np.ndarray:
+        """Probabilities (n, L), float64, of faces (S, S, 3), uint8 RGB, as `crops` gives them.
+
+        Args:
+            prior: another one than the recognizer's, for these faces.
+
+        Raises:
+            ConfigError, ModelError: a prior that is unknown, or that the model has no numbers for.
+        """
+        temperature, offset = (self._temperature, self._offset) if prior is None else self._adjustment(prior)
         if not crops:
             return np.zeros((0, len(self.class_names)))
         logits = np.concatenate([self._logits(np.stack(crops[i : i + BATCH])) for i in range(0, len(crops), BATCH)])
-        found: np.ndarray = softmax(logits.astype(np.float64) / self._temperature + self._offset, axis=1)
+        found: np.ndarray = softmax(logits.astype(np.float64) / temperature + offset, axis=1)
         return found
 
     def _logits(self, faces: np.ndarray) -> np.ndarray:
@@ -273,6 +284,14 @@ class Recognizer:
             mean = (softmax(logits.astype(np.float64), axis=1) + softmax(mirror.astype(np.float64), axis=1)) / 2
             logits = np.log(np.maximum(mean, 1e-30))
         return logits
+
+    def maps(self, crops: Sequence[np.ndarray]) -> np.ndarray:
+        """Class maps (n, L, h, w), float32, of at least one face (S, S, 3), uint8 RGB, as `crops` gives them; see `evenface.explain`."""
+        return np.concatenate([self.runtime.maps(np.stack(crops[i : i + BATCH])) for i in range(0, len(crops), BATCH)])
+
+    def _adjustment(self, prior: str | Mapping[str, float]) -> tuple[float, np.ndarray]:
+        config = self.config
+        return adjustment(config.class_names, prior=prior, calibration=config.fitted, train_counts=config.train_counts)
 
     def _named(self, row: np.ndarray) -> dict[str, float]:
         return dict(zip(self.class_names, row.tolist(), strict=True))

@@ -50,3 +50,16 @@ def kind_of(hint: Any) -> tuple[type[Any], tuple[Any, ...]]:
         choices = typing.get_args(hint)
         return type(choices[0]), choices
     return hint, ()
+
+
+def parse_prior(text: str) -> str | dict[str, float]:
+    """`balanced`, or `fear=0.2,anger=0.1,...` as a table."""
+    from evenface.errors import ConfigError
+
+    if "=" not in text:
+        return text
+    try:
+        pairs = [part.split("=") for part in text.split(",")]
+        return {name.strip(): float(value) for name, value in pairs}
+    except ValueError:
+        raise ConfigError(f"--prior names classes with their frequencies, as in fear=0.2,anger=0.1,...; not '{text}'.") from None

@@ -26,6 +26,7 @@ VERBS = {
     "compare": "put runs side by side, with a paired test",
     "study": "train and score the runs of a recipe, and put them into one table",
     "export": "make a model an ONNX, OpenVINO or torch.export file, compared with the model before it is kept",
+    "serve": "answer over HTTP: a REST interface, a web page, metrics",
     "methods": "list the training methods and their options",
     "data": "data sets: stats, prepare (cut faces out of pictures), subset, sheet",
     "models": "list the models that can be had by name, and fetch them",

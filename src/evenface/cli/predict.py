@@ -85,6 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from evenface.cli.flags import parse_prior
     from evenface.errors import ConfigError
     from evenface.predict.inputs import find_inputs
 
@@ -99,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
         "min_face": args.min_face,
         "min_score": args.min_score,
         "max_faces": args.max_faces,
-        "prior": _prior(args.prior),
+        "prior": parse_prior(args.prior),
         "tta": args.tta,
     }
     output = None if args.output in (None, "-") else Path(args.output)
@@ -123,19 +124,6 @@ def _check(args: argparse.Namespace) -> None:
     for name, folder in (("--draw", args.draw), ("--faces", args.faces)):
         if folder is not None and folder.exists() and not folder.is_dir():
             raise ConfigError(f"{folder} is a file; {name} names a folder.")
-
-
-def _prior(text: str) -> str | dict[str, float]:
-    """`balanced`, or `fear=0.2,anger=0.1,...` as a table."""
-    from evenface.errors import ConfigError
-
-    if "=" not in text:
-        return text
-    try:
-        pairs = [part.split("=") for part in text.split(",")]
-        return {name.strip(): float(value) for name, value in pairs}
-    except ValueError:
-        raise ConfigError(f"--prior names classes with their frequencies, as in fear=0.2,anger=0.1,...; not '{text}'.") from None
 
 
 def _run(args: argparse.Namespace, inputs: Inputs, settings: dict[str, Any], output: Path | None) -> int:

@@ -1,0 +1,1 @@
+"""The REST service of `evenface serve`; needs the extra `serve`."""
