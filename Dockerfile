@@ -24,7 +24,7 @@ COPY --from=build /opt/evenface /opt/evenface
 # Few arenas: memory that decoding threads have freed goes back to the system.
 ENV PATH=/opt/evenface/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 MALLOC_ARENA_MAX=2 EVENFACE_OFFLINE=1
 USER evenface
-WORKDIR /home/evenface
+WORKDIR /srv/evenface
 EXPOSE 8000
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
 ENTRYPOINT ["evenface", "serve", "--host", "0.0.0.0", "--port", "8000"]

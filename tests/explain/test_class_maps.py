@@ -11,7 +11,8 @@ import torch
 
 from evenface.errors import ConfigError
 from evenface.explain.class_maps import correlation, explain_crops, explain_faces, mean_squared
-from evenface.faces.detection import Detection, Detector
+from evenface.faces.detection import Detection
+from evenface.faces.detectors import Detector
 from evenface.model_folder import load_model
 from evenface.recognizer import Recognizer
 
@@ -68,10 +69,14 @@ def test_the_two_numbers_by_hand(recognizer: Recognizer) -> None:
     n = len(a)
     assert face.maps.shape == (7, 3, 3)
     assert face.mean_squared == pytest.approx(sum((x - y) ** 2 for x, y in zip(a, b, strict=True)) / n)
-    mean_a, mean_b = sum(a) / n, sum(b) / n
-    top = sum((x - mean_a) * (y - mean_b) for x, y in zip(a, b, strict=True))
-    bottom = math.sqrt(sum((x - mean_a) ** 2 for x in a) * sum((y - mean_b) ** 2 for y in b))
-    assert face.correlation == pytest.approx(top / bottom)
+    top = squares_a = squares_b = 0.0
+    for i in range(7):  # each class around its own mean
+        a, b = face.maps[i].ravel().tolist(), face.mirror_maps[i].ravel().tolist()
+        mean_a, mean_b = sum(a) / 9, sum(b) / 9
+        top += sum((x - mean_a) * (y - mean_b) for x, y in zip(a, b, strict=True))
+        squares_a += sum((x - mean_a) ** 2 for x in a)
+        squares_b += sum((y - mean_b) ** 2 for y in b)
+    assert face.correlation == pytest.approx(top / math.sqrt(squares_a * squares_b))
     assert face.mean_squared > 0
     assert -1 < face.correlation < 1
 
@@ -91,6 +96,8 @@ def test_numbers_of_known_arrays() -> None:
     assert correlation(a, 3 * a + 5) == pytest.approx(1)
     assert correlation(a, -a) == pytest.approx(-1)
     assert correlation(a, np.array([[[1.0, -1.0], [-1.0, 1.0]]], np.float32)) == pytest.approx(0)
+    both = np.concatenate([a, 100 + a])
+    assert correlation(both, np.concatenate([-a, 100 - a])) == pytest.approx(-1)  # the classes' own levels say nothing of places
     flat = np.ones_like(a)
     assert correlation(flat, flat) == 1
     assert correlation(flat, a) == 0

@@ -17,7 +17,8 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from evenface.faces.detection import Detection, Detector
+from evenface.faces.detection import Detection
+from evenface.faces.detectors import Detector
 from evenface.model_folder import load_model
 from evenface.recognizer import Recognizer
 from evenface.serve.app import create_app

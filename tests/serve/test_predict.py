@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evenface.faces.detection import Detector
+from evenface.faces.detectors import Detector
 from evenface.model_folder import load_model
 from evenface.recognizer import Recognizer
 from evenface.serve.schemas import ModelAnswer, PredictAnswer

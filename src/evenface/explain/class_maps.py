@@ -8,7 +8,8 @@
 A map is A_l = sum_c W[l, c] F[c] over the last feature maps F, without bias, ReLU or scaling (equation 2 of Zhu et al., 2025, before the
 class weights); its mean plus the bias is the logit of a network with one linear head. The maps of the mirrored face are flipped back, so
 that cells correspond. `mean_squared` is what the paper's consistency loss brings down, without its class weights, as a mean over classes
-and cells; it depends on the scale of the maps, `correlation` does not.
+and cells; it depends on the scale of the maps. `correlation` does not, and it asks about places only: each map counts as its distance from
+its own mean, since otherwise the differences between classes, which a mirror hardly changes, decide alone.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class FaceMaps:
         mirror_maps: those of the mirror, flipped back, (L, h, w) float32.
         scores, mirror_scores: class name -> probability, each of one view.
         mean_squared: mean over classes and cells of (maps - mirror_maps)^2.
-        correlation: Pearson's, over classes and cells, -1 to 1.
+        correlation: Pearson's over classes and cells, of each map's distance from its own mean, -1 to 1.
     """
 
     crop: np.ndarray
@@ -92,12 +93,11 @@ def mean_squared(maps: np.ndarray, back: np.ndarray) -> float:
 
 
 def correlation(maps: np.ndarray, back: np.ndarray) -> float:
-    """Pearson's correlation over all elements of two arrays of one shape, -1 to 1.
+    """Pearson's correlation of maps (L, h, w) over classes and cells, each map taken from its own mean, -1 to 1.
 
     Where one of them is flat it is not defined; equal ones have 1 then, others 0.
     """
-    a, b = (values.astype(np.float64).ravel() for values in (maps, back))
-    a, b = a - a.mean(), b - b.mean()
+    a, b = ((values - values.mean(axis=(1, 2), keepdims=True)).ravel() for values in (maps.astype(np.float64), back.astype(np.float64)))
     norm = float(np.linalg.norm(a) * np.linalg.norm(b))
     if norm == 0:
         return 1.0 if np.array_equal(maps, back) else 0.0

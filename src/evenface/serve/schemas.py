@@ -127,7 +127,7 @@ class PredictAnswer(_Strict):
 
 
 class Consistency(_Strict):
-    """How far the class maps of a face and of its mirror agree, over all classes and cells."""
+    """How far the class maps of a face and of its mirror agree, over all classes and cells; the correlation is that of the places."""
 
     mean_squared: float = Field(ge=0)
     correlation: float = Field(ge=-1, le=1)

@@ -80,7 +80,7 @@ def test_why_shows_the_places_of_each_class_on_the_face_and_on_its_mirror(page: 
     expect(page.locator("#why-face-score")).to_have_text("neutral 81.0 %")
     expect(page.locator("#why-agree")).to_have_text("Yes. The mirror image gets nearly the same points in the same places.")
     expect(page.locator("#why-numbers")).to_contain_text(
-        f"typically differ by {0.0123**0.5:.2f} (mean square 0.0123); the correlation of the maps is 0.93"
+        f"typically differ by {0.0123**0.5:.2f} (mean square 0.0123); the correlation of the places is 0.93"
     )
 
     page.get_by_role("radio", name="neutral").last.focus()
@@ -120,7 +120,7 @@ def test_the_strength_of_the_colours_is_set_with_the_keyboard(page: Any) -> None
     ("numbers", "start"),
     [
         ({"correlation": 0.8, "mean_squared": 1}, "Mostly."),
-        ({"correlation": 0.5, "mean_squared": 1}, "Only in part."),
+        ({"correlation": 0.7, "mean_squared": 1}, "Only in part."),
         ({"correlation": -0.2, "mean_squared": 1}, "No."),
         ({"correlation": None, "mean_squared": 0}, "The maps are flat"),
     ],

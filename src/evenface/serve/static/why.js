@@ -109,15 +109,15 @@ function showAgreement({ scores, mirror_scores: mirrored, consistency }) {
   const known = Number.isFinite(r);
   let words = "The maps are flat, so there is nothing to compare.";
   if (known && r >= 0.9) words = "Yes. The mirror image gets nearly the same points in the same places.";
-  else if (known && r >= 0.7) words = "Mostly. The mirror image gets similar points in the same places.";
-  else if (known && r >= 0.4) words = "Only in part. The mirror image gets its points in other places; take the scores with care.";
+  else if (known && r >= 0.8) words = "Mostly. The mirror image gets similar points in the same places.";
+  else if (known && r >= 0.6) words = "Only in part. The mirror image gets its points in other places; take the scores with care.";
   else if (known) words = "No. The mirror image gets quite other points; do not rely on the scores.";
   if (theirs !== ours) words += ` The model calls it ${theirs}, not ${ours}; do not rely on this answer.`;
   byId("why-agree").textContent = words;
   const square = consistency.mean_squared;
   byId("why-numbers").textContent =
     `The points of a place typically differ by ${Math.sqrt(square).toFixed(2)} (mean square ${Number(square.toPrecision(3))}); ` +
-    `the correlation of the maps is ${known ? r.toFixed(2) : "unknown"}, of at most 1. Both over all expressions.`;
+    `the correlation of the places is ${known ? r.toFixed(2) : "unknown"}, of at most 1. Both over all expressions.`;
 }
 
 byId("strength").addEventListener("input", setStrength);
