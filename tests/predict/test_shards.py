@@ -115,7 +115,8 @@ class Slow(shards._Worker):
         return super().__call__(row)
 shards._Worker = Slow
 s = ShardSettings({{"name": {str(tiny)!r}, "detector": "none", "device": "cpu"}}, size=4)
-print(predict_shards(find_inputs([{str(tmp_path / "in")!r}]), Path({str(tmp_path / "ray")!r}), s, engine="ray", workers=2).pictures)
+done = predict_shards(find_inputs([{str(tmp_path / "in")!r}]), Path({str(tmp_path / "ray")!r}), s, engine="ray", workers=2)
+print("looked at", done.pictures)
 """
     out = tmp_path / "ray"
     work = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -131,7 +132,7 @@ print(predict_shards(find_inputs([{str(tmp_path / "in")!r}]), Path({str(tmp_path
     finally:
         work.kill()
     assert work.returncode == 0, errors
-    assert printed.split()[-1] == "48"
+    assert "looked at 48" in printed.splitlines()  # Ray's own words about the killed worker may stand around it
     assert len(list(out.glob("pid-*"))) > 2  # another worker took the place of the killed one
     assert rows(out) == rows(tmp_path / "here")
     assert json.loads((out / "part-00003.json").read_text())["pictures"] == 4
