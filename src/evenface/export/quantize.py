@@ -11,6 +11,8 @@ before the first convolution and all that follows the last grid (pool, head, map
 
 from __future__ import annotations
 
+import contextlib
+import io
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -48,7 +50,8 @@ def to_int8(data: bytes, batches: Iterable[np.ndarray]) -> bytes:
 
     proto = onnx.shape_inference.infer_shapes(onnx.load_from_string(data))
     onnx.helper.set_model_props(proto, {"onnx.quant.pre_process": "onnxruntime.quant"})  # or it logs a piece of advice that was followed
-    with tempfile.TemporaryDirectory() as folder, quiet():
+    chatter = contextlib.redirect_stdout(io.StringIO())  # ONNX Runtime prints its progress
+    with tempfile.TemporaryDirectory() as folder, quiet(), chatter:
         out = Path(folder) / "int8.onnx"
         quantization.quantize_static(
             proto,
