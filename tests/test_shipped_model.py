@@ -47,6 +47,20 @@ def test_a_mirror_changes_little() -> None:
     assert dict(first[0].scores) == pytest.approx(dict(second[0].scores), abs=0.05)
 
 
+def test_its_answer_for_a_picture_is_the_same_in_any_batch() -> None:
+    """With its detector, whose candidates go through the networks together."""
+    data = pytest.importorskip("skimage.data", reason="needs scikit-image for a photo")
+    photo = data.astronaut()
+    pictures = [photo, photo[:300], photo[::2, ::2].copy(), photo[:, ::-1].copy(), photo[40:, 30:]]
+    recognizer = Recognizer.from_pretrained(device="cpu")
+    for picture, together in zip(pictures, recognizer.predict(pictures), strict=True):
+        alone = recognizer.predict(picture)
+        assert len(alone) == len(together) > 0
+        for one, other in zip(alone, together, strict=True):
+            assert one.box == pytest.approx(other.box, abs=1e-3)
+            assert dict(one.scores) == pytest.approx(dict(other.scores), abs=1e-5)
+
+
 @pytest.mark.slow
 def test_it_has_the_published_validation_scores(shared: Path, tmp_path: Path) -> None:
     """Those of its card, which were computed before its weights were halved: a few decisions of 3,186 may differ."""

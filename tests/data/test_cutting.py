@@ -20,7 +20,6 @@ from evenface.data.cutting import (
     Stored,
     choose,
     encode,
-    overlap,
     usable,
 )
 from evenface.errors import ConfigError
@@ -48,13 +47,6 @@ def pixels(stored: Stored | str) -> np.ndarray:
     assert isinstance(stored, Stored), stored
     with Image.open(io.BytesIO(stored.data)) as image:
         return np.asarray(image.convert("RGB"))
-
-
-def test_overlap() -> None:
-    assert overlap((0, 0, 4, 4), (0, 0, 4, 4)) == 1
-    assert overlap((0, 0, 4, 4), (2, 0, 6, 4)) == pytest.approx(8 / 24)
-    assert overlap((0, 0, 4, 4), (1, 1, 3, 3)) == pytest.approx(4 / 16)
-    assert overlap((0, 0, 4, 4), (4, 0, 8, 4)) == overlap((0, 0, 4, 4), (5, 5, 6, 6)) == 0
 
 
 def test_usable_boxes() -> None:

@@ -8,9 +8,10 @@ import math
 import numpy as np
 import pytest
 
+from evenface.boxes import overlaps
 from evenface.errors import ConfigError, DataError
 from evenface.results import Box, Face, FrameResult
-from evenface.video.tracking import Tracker, overlaps
+from evenface.video.tracking import Tracker
 
 
 def square(left: float, top: float = 0, side: float = 10) -> Box:
@@ -24,18 +25,6 @@ def seen(time: float, *boxes: Box, scores: dict[str, float] | None = None) -> Fr
 
 def ids(result: FrameResult) -> dict[Box, int]:
     return {face.box: face.id for face in result}
-
-
-def test_overlaps_are_counted_pixel_by_pixel() -> None:
-    rng = np.random.default_rng(0)
-    low = rng.integers(0, 12, (7, 2))
-    boxes = [tuple(map(float, (*a, *(a + rng.integers(1, 8, 2))))) for a in low]
-    found = overlaps(boxes[:4], boxes[4:])  # type: ignore[arg-type]
-    for i, j in itertools.product(range(4), range(3)):
-        a, b = (
-            {(x, y) for x in range(int(box[0]), int(box[2])) for y in range(int(box[1]), int(box[3]))} for box in (boxes[i], boxes[4 + j])
-        )
-        assert found[i, j] == pytest.approx(len(a & b) / len(a | b))
 
 
 def test_people_keep_their_numbers_however_the_detector_orders_them() -> None:

@@ -9,9 +9,10 @@ A run does so itself while it trains. Do it again for runs of older versions, or
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from evenface.cli.flags import add_scoring, scoring
 
 
 if TYPE_CHECKING:
@@ -24,34 +25,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="validation", choices=["validation", "test"], help="default: validation")
     parser.add_argument("--dataset", help="fit on this data set (default: the run's)")
     parser.add_argument("--data-dir", help="where it lies (default: the run's)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")
-    parser.add_argument("--precision", default="fp32", choices=["auto", "fp32", "bf16"], help="default: fp32")
-    parser.add_argument("-b", "--batch-size", type=int, default=256, metavar="N", help="default: 256; changes no number beyond rounding")
-    parser.add_argument("-j", "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="threads that decode images")
+    add_scoring(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    from rich.progress import Progress
-
-    from evenface.cli.output import console
-    from evenface.errors import ConfigError
+    from evenface.cli.output import console, progress_bar
     from evenface.recalibration import calibrate
 
-    if args.batch_size < 1 or args.workers < 1:
-        raise ConfigError("--batch-size and --workers must be at least 1.")
-    out = console()
-    with Progress(console=out, transient=True, disable=not out.is_terminal) as bar:
-        task = bar.add_task("scoring", total=None)
+    how, out = scoring(args), console()
+    with progress_bar(out, "scoring") as reach:
         found = calibrate(
             args.target,
             split=args.split,
             dataset=args.dataset,
             data_dir=args.data_dir,
-            device=args.device,
-            precision=args.precision,
-            batch_size=args.batch_size,
-            workers=args.workers,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            **how,
+            progress=reach,
         )
     for grid in tables(found):
         out.print(grid)

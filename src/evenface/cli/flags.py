@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import types
 import typing
 from typing import Any
@@ -63,3 +64,24 @@ def parse_prior(text: str) -> str | dict[str, float]:
         return {name.strip(): float(value) for name, value in pairs}
     except ValueError:
         raise ConfigError(f"--prior names classes with their frequencies, as in fear=0.2,anger=0.1,...; not '{text}'.") from None
+
+
+def add_scoring(parser: argparse.ArgumentParser) -> None:
+    """How a model goes over a split: --device, --precision, -b and -j."""
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")
+    parser.add_argument("--precision", default="fp32", choices=["auto", "fp32", "bf16"], help="default: fp32")
+    parser.add_argument("-b", "--batch-size", type=int, default=256, metavar="N", help="default: 256; changes no number beyond rounding")
+    parser.add_argument("-j", "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="threads that decode images")
+
+
+def scoring(args: argparse.Namespace) -> dict[str, Any]:
+    """These as keyword arguments.
+
+    Raises:
+        ConfigError: a number below 1.
+    """
+    from evenface.errors import ConfigError
+
+    if args.batch_size < 1 or args.workers < 1:
+        raise ConfigError("--batch-size and --workers must be at least 1.")
+    return {"device": args.device, "precision": args.precision, "batch_size": args.batch_size, "workers": args.workers}

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from evenface.boxes import overlaps
 from evenface.data.decode import UNREADABLE, decode, is_grey
 from evenface.errors import ConfigError, unknown_name
 from evenface.faces.alignment import Alignment, align
@@ -161,19 +162,13 @@ def choose(faces: Sequence[Detection], given: Box | None, several: str, width: i
     if not faces:
         return NO_FACE
     if given is not None:
-        best = max(faces, key=lambda face: overlap(face.box, given))
-        return best if overlap(best.box, given) >= MIN_OVERLAP else ELSEWHERE
+        shares = overlaps([face.box for face in faces], [given])[:, 0]
+        return faces[int(shares.argmax())] if shares.max() >= MIN_OVERLAP else ELSEWHERE
     if len(faces) == 1 or several == "largest":
         return max(faces, key=lambda face: face.area)
     if several == "skip":
         return SEVERAL_FACES
     return min(faces, key=lambda face: math.dist(_centre(face.box), (width / 2, height / 2)))
-
-
-def overlap(a: Box, b: Box) -> float:
-    """Intersection over union of two boxes (left, top, right, bottom)."""
-    inside = max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
-    return inside / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - inside)
 
 
 def usable(box: Sequence[float] | None, width: int, height: int) -> Box | None:

@@ -16,13 +16,13 @@ Pictures of one size go through P-Net together, and all candidates of all pictur
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from evenface.boxes import Over, overlaps
 from evenface.faces.cascade_nets import load_nets
 from evenface.faces.detection import Detection
 
@@ -193,7 +193,7 @@ def cut(images: Sequence[np.ndarray], which: np.ndarray, boxes: np.ndarray, size
     return crops
 
 
-def nms(boxes: np.ndarray, scores: np.ndarray, overlap: float, over: Literal["union", "smaller"] = "union") -> np.ndarray:
+def nms(boxes: np.ndarray, scores: np.ndarray, overlap: float, over: Over = "union") -> np.ndarray:
     """Rows of the boxes (N, 4) that stay, the surest first, when each takes away the less sure that overlap it by more than `overlap`.
 
     Args:
@@ -203,7 +203,7 @@ def nms(boxes: np.ndarray, scores: np.ndarray, overlap: float, over: Literal["un
     kept = [np.empty(0, np.int64)]
     while len(rows):
         head, tail = rows[:BLOCK], rows[BLOCK:]
-        hits = _common(boxes[head], boxes[rows], over) > overlap
+        hits = overlaps(boxes[head], boxes[rows], over) > overlap
         alive = np.ones(len(rows), bool)
         for i, hit in enumerate(hits):
             if alive[i]:
@@ -213,21 +213,7 @@ def nms(boxes: np.ndarray, scores: np.ndarray, overlap: float, over: Literal["un
     return np.concatenate(kept)
 
 
-def _common(some: np.ndarray, others: np.ndarray, over: Literal["union", "smaller"]) -> np.ndarray:
-    """The common area of every pair of boxes (N, 4), (M, 4) over that of both or of the smaller one: (N, M), 0 to 1."""
-    low, high = np.maximum(some[:, None, :2], others[:, :2]), np.minimum(some[:, None, 2:], others[:, 2:])
-    common = np.maximum(high - low, 0).prod(2)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(1) for boxes in (some, others)]
-    if over == "smaller":
-        share: np.ndarray = common / np.minimum(areas[0][:, None], areas[1])
-    else:
-        share = common / (areas[0][:, None] + areas[1] - common)
-    return share
-
-
-def nms_each(
-    which: np.ndarray, boxes: np.ndarray, scores: np.ndarray, overlap: float, over: Literal["union", "smaller"] = "union"
-) -> np.ndarray:
+def nms_each(which: np.ndarray, boxes: np.ndarray, scores: np.ndarray, overlap: float, over: Over = "union") -> np.ndarray:
     """`nms` among the boxes of one picture, picture by picture."""
     kept = [np.empty(0, np.int64)]
     for i in np.unique(which):

@@ -24,6 +24,7 @@ import cv2
 import numpy as np
 
 from evenface import zoo
+from evenface.boxes import overlaps
 from evenface.errors import ModelError
 from evenface.faces.detection import MAX_SIDE, Detection
 
@@ -159,14 +160,6 @@ def _merged(fine: list[Detection], coarse: list[Detection]) -> list[Detection]:
     The overlap counts relative to the smaller box, since what the fine search finds of a large face are fragments of it.
     """
     doomed = set()
-    for a in fine:
-        for b in coarse:
-            if _overlap(a, b) > OVERLAP:
-                doomed.add(id(min(a, b, key=lambda face: face.score or 0.0)))
+    for i, j in np.argwhere(overlaps([face.box for face in fine], [face.box for face in coarse], "smaller") > OVERLAP):
+        doomed.add(id(min(fine[i], coarse[j], key=lambda face: face.score or 0.0)))
     return [face for face in (*fine, *coarse) if id(face) not in doomed]
-
-
-def _overlap(a: Detection, b: Detection) -> float:
-    width = min(a.box[2], b.box[2]) - max(a.box[0], b.box[0])
-    height = min(a.box[3], b.box[3]) - max(a.box[1], b.box[1])
-    return max(0.0, width) * max(0.0, height) / min(a.area, b.area)

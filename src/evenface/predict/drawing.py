@@ -12,6 +12,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from evenface.boxes import shared_areas
 from evenface.results import Box, Face, FrameResult
 
 
@@ -99,12 +100,7 @@ def _place(box: Box, width: float, height: float, limits: tuple[int, int], taken
         left = min(max(0.0, x), max(0.0, limits[0] - width - 1))
         top = min(max(0.0, y), max(0.0, limits[1] - height - 1))
         panel = (left, top, left + width, top + height)
-        covered = sum(_overlap(panel, other) for other in taken) - 0.5 * _overlap(panel, box) + 1e-3 * order
+        covered = shared_areas([panel], taken).sum() - 0.5 * shared_areas([panel], [box])[0, 0] + 1e-3 * order
         if covered < least:
             best, least = (left, top), covered
     return best
-
-
-def _overlap(a: Box, b: Box) -> float:
-    across, down = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    return max(0.0, across) * max(0.0, down)

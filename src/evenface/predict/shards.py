@@ -181,7 +181,7 @@ def _on_ray(shards: Sequence[Shard], out: Path, settings: ShardSettings, workers
     Recognizer.from_pretrained(**settings.recognizer)  # a setting that cannot work is told here, in one line, not by every worker
     if not ray.is_initialized():
         ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    for name in ("ray.data", "ray.data.dataset", "ray.data._internal.execution.streaming_executor"):
+    for name in ("ray.data", "ray.data._internal.progress", "ray.data._internal.execution.streaming_executor"):
         logging.getLogger(name).setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
@@ -189,7 +189,7 @@ def _on_ray(shards: Sequence[Shard], out: Path, settings: ShardSettings, workers
     rows = [{"number": shard.number, "paths": list(shard.paths)} for shard in shards]
     data = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
         _Worker,
-        fn_constructor_kwargs={"out": str(out.resolve()), "settings": settings},
+        fn_constructor_kwargs={"out": str(out.resolve()), "settings": _from_anywhere(settings)},
         compute=ray.data.ActorPoolStrategy(size=min(workers, len(rows))),
         num_cpus=1,
         num_gpus=1 if gpu else 0,
@@ -200,6 +200,17 @@ def _on_ray(shards: Sequence[Shard], out: Path, settings: ShardSettings, workers
     except ray.exceptions.RayError as error:
         cause = next((c for c in _causes(error) if isinstance(c, EvenfaceError)), None)
         raise cause or EvenfaceError(f"The cluster failed ({str(error).splitlines()[0]}); run the same command again to go on.") from error
+
+
+def _from_anywhere(settings: ShardSettings) -> ShardSettings:
+    """With whole paths of the model and of YuNet's file, for a worker starts in another folder."""
+    given = dict(settings.recognizer)
+    if given.get("name") is not None and Path(given["name"]).exists():
+        given["name"] = str(Path(given["name"]).resolve())
+    kind, colon, path = str(given.get("detector", "")).partition(":")
+    if colon:
+        given["detector"] = f"{kind}:{Path(path).resolve()}"
+    return dataclasses.replace(settings, recognizer=given)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -15,8 +15,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
+from evenface.boxes import overlaps
 from evenface.errors import ConfigError, DataError
 from evenface.results import Box, Face, FrameResult
 
@@ -83,17 +82,6 @@ class Tracker:
             past = math.exp(-(time - track.time) / self._smoothing) if self._smoothing else 0.0
             track.box, track.scores, track.time = face.box, _mix(track.scores, face.scores, past), time
         return dataclasses.replace(face, id=track.id, scores=track.scores)
-
-
-def overlaps(first: Sequence[Box], second: Sequence[Box]) -> np.ndarray:
-    """Intersection over union of each of n boxes with each of m, (n, m), 0 to 1."""
-    a, b = (np.asarray(boxes, dtype=float).reshape(-1, 4) for boxes in (first, second))
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared = np.clip(high - low, 0, None).prod(2)
-    area_a, area_b = ((boxes[:, 2:] - boxes[:, :2]).prod(1) for boxes in (a, b))
-    shares: np.ndarray = shared / (area_a[:, None] + area_b[None] - shared)
-    return shares
 
 
 def _match(tracks: Sequence[Box], faces: Sequence[Box], least: float) -> dict[int, int]:
