@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from evenface import Recognizer, evaluate, zoo
+from evenface import Recognizer, calibrate, evaluate, zoo
+from evenface.errors import ConfigError
 from evenface.labels import BASIC
 from evenface.model_folder import load_model, read_config
 
@@ -74,3 +75,21 @@ def test_it_has_the_published_validation_scores(shared: Path, tmp_path: Path) ->
 def test_its_weights_are_finite() -> None:
     model, _ = load_model(zoo.model_path(NAME))
     assert all(torch.isfinite(value).all() for value in model.state_dict().values())
+
+
+def test_it_is_scored_by_its_name_and_not_written_to(tmp_path: Path) -> None:
+    """On nine drawn faces per class, which it has never seen the like of."""
+    from evenface.data.synthetic import synthetic_manifest
+
+    counts = {"validation": dict.fromkeys(BASIC, 9), "train": dict.fromkeys(BASIC, 1)}
+    synthetic_manifest(counts, size=48, seed=5).save(tmp_path / "drawn.parquet")
+    given = {"dataset": "manifest", "data_dir": str(tmp_path / "drawn.parquet"), "split": "validation", "device": "cpu"}
+    found = evaluate(NAME, output=tmp_path / "scores", **given)
+    assert found.metrics["n"] == 63
+    assert found.metrics["overall"] > 2 / 7
+    with pytest.raises(ConfigError, match="-o/--output"):
+        evaluate(NAME, **given)
+    with pytest.raises(ConfigError, match="stays as it is"):
+        calibrate(NAME, **given)
+    with pytest.raises(ConfigError, match="models list"):
+        evaluate("ferplus-rbcg", output=tmp_path, **given)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from evenface import zoo
 from evenface.calibration import PRIORS, Calibration, as_logits, class_calibration_errors, fit_calibration
 from evenface.data.store import open_store
 from evenface.devices import resolve_device, resolve_precision
@@ -64,7 +65,7 @@ def calibrate(
         split: faces that the model has not learned from. What was fitted on test flatters the model's scores on test.
 
     Raises:
-        ConfigError: neither a run nor a model folder, no data set, or the training faces.
+        ConfigError: neither a run nor a model folder, one that ships, no data set, or the training faces.
         DataError: what is missing or broken, or a class without a face.
         LabelError: the data set has other classes than the model.
         ModelError: a broken model.
@@ -73,6 +74,8 @@ def calibrate(
     if split == "train":
         raise ConfigError("A model is surer of the faces that it has learned from than of new ones; calibrate it on --split validation.")
     config, run, folder = find_model(Path(target))
+    if folder.resolve().is_relative_to(zoo.PRETRAINED):
+        raise ConfigError(f"{folder.name} ships with evenface and stays as it is; copy its folder ({folder}) and calibrate the copy.")
     chosen = resolve_device(device)
     kind, _ = resolve_precision(precision, chosen)
     model, about = load_model(folder)

@@ -18,6 +18,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from evenface import zoo
 from evenface.calibration import PRIORS, as_logits
 from evenface.data.duplicates import duplicates_of_train
 from evenface.data.manifest import Manifest
@@ -90,7 +91,7 @@ def evaluate(
         raise ConfigError(unknown_name("prior", prior, PRIORS))
     config, run, model_path = find_model(Path(target))
     if output is None and config is None:
-        raise ConfigError(f"{run} is a model folder; say with -o/--output where the scores go, since they name every face.")
+        raise ConfigError(f"{run.name} is a model without a run; say with -o/--output where the scores go, since they name every face.")
     where = Path(output) if output is not None else run
     if where.is_file():
         raise ConfigError(f"{where} is a file; -o/--output names the folder for the two files.")
@@ -226,7 +227,12 @@ def is_scored(run: Path, split: str, tta: str, prior: str = "model") -> bool:
 
 
 def find_model(folder: Path) -> tuple[TrainConfig | None, Path, Path]:
-    """Config, folder and model folder of a run, which may be named by its `best` too; or (None, folder, folder) of any other model."""
+    """Config, folder and model folder of a run, which may be named by its `best` too; or (None, folder, folder) of any other model, which
+    may be the name of one that ships.
+    """
+    if not folder.exists() and str(folder) in zoo.shipped():
+        folder = zoo.model_path(str(folder))
+        return None, folder, folder
     if (folder / "config.yaml").is_file():
         if not standing(folder / "best").is_dir():
             raise ModelError(f"The run {folder} has no best model yet; let it finish an epoch: evenface train --resume {folder}")
@@ -237,7 +243,7 @@ def find_model(folder: Path) -> tuple[TrainConfig | None, Path, Path]:
             return load_config(run), folder.parent, folder
         return None, folder, folder
     what = "does not exist" if not folder.exists() else "is neither a run (config.yaml) nor a model folder (config.json)"
-    raise ConfigError(f"{folder} {what}; give the folder of a run, such as runs/x.")
+    raise ConfigError(f"{folder} {what}; give the folder of a run, such as runs/x, or a name of `evenface models list`.")
 
 
 def data_of(

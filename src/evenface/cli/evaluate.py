@@ -16,7 +16,7 @@ from evenface.cli.flags import add_scoring, scoring
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("target", metavar="RUN", type=Path, help="a run folder, or a model folder")
+    parser.add_argument("target", metavar="RUN", type=Path, help="a run folder, a model folder, or the name of a model that ships")
     parser.add_argument("--split", default="test", choices=["train", "validation", "test"], help="default: test")
     parser.add_argument("--dataset", help="score on this data set (default: the run's)")
     parser.add_argument("--data-dir", help="where it lies (default: the run's)")
