@@ -39,6 +39,8 @@ class RunFolder:
         init: what the weights start from: source, sha256 and a summary in words.
     """
 
+    verb = "train"
+
     def __init__(self, config: TrainConfig, manifest: Manifest, train: Manifest, select_split: str, init: dict[str, Any]) -> None:
         self.path = config.folder
         self.config = config
@@ -53,13 +55,17 @@ class RunFolder:
     def state(self) -> Path:
         return self.path / "last.ckpt"
 
+    @property
+    def resume_command(self) -> str:
+        return f"evenface {self.verb} --resume {self.path}"
+
     def create(self, command: Sequence[str], environment: dict[str, Any]) -> None:
         """Makes the folder with its config and environment.
 
         Raises:
             ConfigError: it exists and holds something.
         """
-        require_new(self.path)
+        require_new(self.path, self.verb)
         self.path.mkdir(parents=True, exist_ok=True)
         write_text(self.path / "config.yaml", self.config.to_yaml())
         details = {"command": shlex.join(command), **versions(), **environment, "init": self.init}
@@ -100,14 +106,17 @@ class RunFolder:
         save_model(self.path / "best", model, details, model_card(self.config, details))
 
 
-def require_new(path: Path) -> None:
+def require_new(path: Path, verb: str = "train") -> None:
     """Refuses a folder that holds something.
+
+    Args:
+        verb: the command that goes on with such a run.
 
     Raises:
         ConfigError: says how to go on with that run, where it can go on.
     """
     if path.is_dir() and any(path.iterdir()):
-        hint = f"go on with it: evenface train --resume {path}, or choose" if (path / "last.ckpt").exists() else "remove it or choose"
+        hint = f"go on with it: evenface {verb} --resume {path}, or choose" if (path / "last.ckpt").exists() else "remove it or choose"
         raise ConfigError(f"The run folder {path} exists already; {hint} another -o/--output.")
     if path.exists() and not path.is_dir():
         raise ConfigError(f"{path} is a file; choose another -o/--output for the run folder.")
