@@ -86,6 +86,8 @@ def settings(faces: Path, tmp_path: Path) -> Callable[..., TrainConfig]:
             "dataset": "manifest", "data_dir": str(faces), "model": "test_resnet", "img_size": 32, "epochs": 2, "batch_size": 8,
             "device": "cpu", "precision": "fp32", "workers": 1, "store": "memory", "erase": 0.0, "rotate": 0.0,
         }  # fmt: skip
+        if "unlabelled" in changes:
+            values = {name: value for name, value in values.items() if name not in ("dataset", "data_dir")}
         return make_config({**values, **changes, "output": str(tmp_path / output)}, DistillOptions(teacher, **own))
 
     return make

@@ -41,18 +41,18 @@ def test_a_folder_of_images(settings: Settings, tmp_path: Path) -> None:
     (folder / "deep").mkdir(parents=True)
     for i in range(20):
         Image.fromarray(np.full((16, 16, 3), i, np.uint8)).save(folder / "deep" / f"{i}.png")
-    config = settings(dataset="synthetic", data_dir=None, unlabelled=str(folder), val_fraction=0.2)
+    config = settings(unlabelled=str(folder), val_fraction=0.2)
     manifest = read_faces(config, options_of(config), BASIC)
     assert [len(manifest.split(name)) for name in ("train", "validation")] == [16, 4]
     listed = tmp_path / "out.txt"
     listed.write_text("deep/0.png\ndeep/1.png\n")
-    config = settings(dataset="synthetic", data_dir=None, unlabelled=str(folder), exclude=str(listed), val_fraction=0.2)
+    config = settings(unlabelled=str(folder), exclude=str(listed), val_fraction=0.2)
     assert not {"deep/0.png", "deep/1.png"} & set(read_faces(config, options_of(config), BASIC).ids())
 
 
 def test_no_faces(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    config = settings(dataset="synthetic", data_dir=None, unlabelled=str(tmp_path / "empty"))
+    config = settings(unlabelled=str(tmp_path / "empty"))
     with pytest.raises(DataError, match="is empty"):
         read_faces(config, options_of(config), BASIC)
     Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(tmp_path / "empty" / "one.png")
@@ -92,3 +92,4 @@ def test_settings_that_mean_something_with_labels_only() -> None:
         make_config({"label_noise": 0.1}, DistillOptions(("dlib-face",)))
     with pytest.raises(ConfigError, match="in place of a data set"):
         make_config({"dataset": "ferplus", "unlabelled": "x"}, DistillOptions(("dlib-face",)))
+    assert make_config({"unlabelled": "x"}, DistillOptions(("dlib-face",))).dataset == "folder"

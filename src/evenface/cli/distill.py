@@ -59,8 +59,10 @@ def run(args: argparse.Namespace) -> int:
     if console is not None and os.environ.get("RANK", "0") == "0":
         from evenface.training.config import load_config
 
-        model = load_config(result.folder / "config.yaml").model
-        then = f"train --model {model} --init {result.folder}" if result.by == "cosine" else f"evaluate {result.folder} --split test"
+        config = load_config(result.folder / "config.yaml")
+        on = "" if config.unlabelled is None else " --dataset NAME --data-dir DIR"
+        start, score = f"train --model {config.model} --init {result.folder}", f"evaluate {result.folder} --split test{on}"
+        then = start if result.by == "cosine" else score
         console.print(
             f"best      epoch {result.best_epoch}: {result.by} {100 * result.best:.1f} % on faces held out\nnext      evenface {then}",
             highlight=False,

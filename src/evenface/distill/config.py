@@ -91,9 +91,14 @@ def make_config(settings: Mapping[str, Any], options: DistillOptions) -> TrainCo
     for name in settings:
         if name in NOT_OFFERED:
             raise ConfigError(f"A student learns without labels, so the setting '{name}' means nothing; leave it out.")
-    if settings.get("unlabelled") is not None and settings.get("dataset", "synthetic") != "synthetic":
-        raise ConfigError("--unlabelled is a folder of faces in place of a data set; leave --dataset out, or --unlabelled.")
-    return from_dict({**DEFAULTS, **settings, "method": METHOD, "method_options": dataclasses.asdict(options)}, "settings")
+    own: dict[str, Any] = {}
+    if settings.get("unlabelled") is not None:
+        if settings.get("dataset") is not None or settings.get("data_dir") is not None:
+            raise ConfigError(
+                "--unlabelled is a folder of faces in place of a data set; leave out --dataset and --data-dir, or --unlabelled."
+            )
+        own = {"dataset": "folder"}  # without its place: what it is scored on has to be said
+    return from_dict({**DEFAULTS, **settings, **own, "method": METHOD, "method_options": dataclasses.asdict(options)}, "settings")
 
 
 def options_of(config: TrainConfig) -> DistillOptions:

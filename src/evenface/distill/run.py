@@ -139,7 +139,8 @@ def assemble(
     if options.all_splits:
         say("          The test faces are among them: no score on them is fair to compare after that.")
     say(f"teacher   {', '.join(f'{source.name} (sha256 {source.sha256[:12]})' for source in teacher.sources)}, at {_sizes(teacher)} px")
-    if isinstance(teacher, ModelTeachers) and any(known not in (None, manifest.alignment) for known in teacher.alignments):
+    known = teacher.alignments if isinstance(teacher, ModelTeachers) else ()
+    if any(None not in (each, manifest.alignment) and each != manifest.alignment for each in known):
         say("          It knows faces that are cut out in another way than these; expect less of its answers.")
     say(f"student   {config.model}; {init}")
     if options.weight_of_maps > 0 and model.backbone.grid == (1, 1):
