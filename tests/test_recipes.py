@@ -18,7 +18,7 @@ from evenface.study import plan, read_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
-RIVALS = [path for path in RECIPES if path.name.startswith("rivals")]
+RIVALS = [path for path in RECIPES if path.name.startswith(("rivals", "leaderboard"))]
 
 
 def test_there_are_recipes() -> None:

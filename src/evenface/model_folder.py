@@ -133,7 +133,13 @@ class ModelConfig:
         return cls(**fields, details={name: value for name, value in values.items() if name not in known})
 
 
-def save_model(folder: str | os.PathLike[str], classifier: Classifier, config: Mapping[str, Any], card: str) -> ModelConfig:
+def save_model(
+    folder: str | os.PathLike[str],
+    classifier: Classifier,
+    config: Mapping[str, Any],
+    card: str,
+    further: Mapping[str, bytes] | None = None,
+) -> ModelConfig:
     """Writes the model folder, replacing one of that name; a half-written model never stands under the name.
 
     Args:
@@ -141,6 +147,7 @@ def save_model(folder: str | os.PathLike[str], classifier: Classifier, config: M
         config: `alignment`, `train_counts`, `calibration`, `method`, `init`, `data_licence`, `dataset` where known, `weights_dtype`, and
             any further details that JSON can hold. The architecture, class names, normalisation and size come from the classifier.
         card: the text of README.md.
+        further: more files by name, such as the card's facts (`evenface.cards`).
 
     Raises:
         ModelError: a config value of the wrong kind, weights too large for float16, or a folder of that name that is no model.
@@ -177,7 +184,7 @@ def save_model(folder: str | os.PathLike[str], classifier: Classifier, config: M
     if folder.exists() and not (folder / CONFIG).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise ModelError(f"{folder} exists and is not a model folder; choose another name.")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    contents = {WEIGHTS: safetensors.torch.save(tensors), CONFIG: (text + "\n").encode(), CARD: card.encode()}
+    contents = {**(further or {}), WEIGHTS: safetensors.torch.save(tensors), CONFIG: (text + "\n").encode(), CARD: card.encode()}
     write_folder(folder, contents)
     return checked
 

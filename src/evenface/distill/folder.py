@@ -14,10 +14,11 @@ from evenface.data.manifest import Manifest
 from evenface.distill.teachers import ModelTeachers, Teacher
 from evenface.errors import ModelError
 from evenface.methods.base import Method
-from evenface.model_folder import BACKBONE, CARD, CONFIG, SCHEMA_VERSION, WEIGHTS, save_model, write_folder
+from evenface.model_folder import BACKBONE, CARD, CONFIG, SCHEMA_VERSION, WEIGHTS, write_folder
 from evenface.models.classifier import Classifier
 from evenface.training.config import TrainConfig
 from evenface.training.folder import RunFolder
+from evenface.training.judge import Verdict
 
 
 _CARD = """\
@@ -26,32 +27,22 @@ library_name: evenface
 tags: [facial-expression-recognition, distillation]
 ---
 
-# {title}
+# {model} taught by {teacher}
 
-{about}
+A {model} that has learned the face descriptors of its teacher from faces without labels, at {size} px. It is no classifier: start a
+training from it with `evenface train --model {model} --init FOLDER`.
 
 | | |
 |---|---|
-| teacher | {teachers} |
+| teacher | {teacher} (sha256 {sha256}) |
 | faces | {dataset}: {n:,}, their labels not looked at |
 | licence of the images | {licence} |
 | start | {init} |
-| epoch | {epoch} of {epochs}: {by} {value:.1f} % on faces that were held out |
+| epoch | {epoch} of {epochs}: cosine {value:.3f} on faces that were held out |
 | seed | {seed} |
 
-Made with evenface {version}. {use}
+Made with evenface {version}.
 """
-
-_START = (
-    "It is no classifier. Start a training from it with `evenface train --model {model} --init FOLDER`.",
-    "A {model} that has learned the face descriptors of its teacher from faces without labels, at {size} px.",
-)
-_MODEL = (
-    "Score it with `evenface evaluate FOLDER --dataset NAME --data-dir DIR --split test`. It inherits the limits of its teachers: see "
-    "their cards. It must not be used to judge people (hiring, policing, education, lie detection, credit), and the European Union's AI "
-    "Act forbids emotion inference at work and at school.",
-    "A {model} for faces of {size} px that has learned the answers of its teachers.",
-)
 
 
 class DistillFolder(RunFolder):
@@ -64,45 +55,43 @@ class DistillFolder(RunFolder):
         self.teacher = teacher
         self.faces = len(train)
 
-    def save_best(self, model: Classifier, method: Method, epoch: int, value: float, calibration: Calibration | None = None) -> None:
-        """Keeps the student of the best epoch so far."""
+    def details(self, method: Method, epoch: int, value: float, calibration: Calibration | None = None) -> dict[str, Any]:
+        """As of a training, with the teachers. The faces per class that count are those that the teachers saw labels of."""
         whole = isinstance(self.teacher, ModelTeachers)
-        details: dict[str, Any] = {
-            "dataset": self.manifest.name,
-            "data_licence": self.manifest.licence,
-            "alignment": self.manifest.alignment,
-            "method": method.describe(),
-            "teachers": [{"name": source.name, "sha256": source.sha256} for source in self.teacher.sources],
-            "init": self.init,
-            "epoch": epoch,
-            "selection": {"split": "validation", "by": "agreement" if whole else "cosine", "value": value, "protocol": "validation"},
-        }
-        card = self._card(model, details)
-        if isinstance(self.teacher, ModelTeachers):
-            save_model(self.path / "best", model, {**details, "train_counts": self.teacher.train_counts, "calibration": None}, card)
-        else:
-            save_backbone(self.path / "best", model, details, card)
+        found = super().details(method, epoch, value, calibration)
+        found["train_counts"] = self.teacher.train_counts if isinstance(self.teacher, ModelTeachers) else None
+        found["teachers"] = [{"name": source.name, "sha256": source.sha256} for source in self.teacher.sources]
+        found["selection"]["by"] = "agreement" if whole else "cosine"
+        return found
 
-    def _card(self, model: Classifier, details: dict[str, Any]) -> str:
-        backbone = model.backbone
-        use, about = _MODEL if isinstance(self.teacher, ModelTeachers) else _START
-        names = {"model": backbone.name, "size": backbone.img_size}
-        return _CARD.format(
-            title=f"{backbone.name} taught by {', '.join(source.name for source in self.teacher.sources)}",
-            about=about.format(**names),
-            teachers=", ".join(f"{source.name} (sha256 {source.sha256[:12]})" for source in self.teacher.sources),
-            dataset=details["dataset"],
+    def save_best(self, model: Classifier, method: Method, epoch: int, verdict: Verdict) -> None:
+        """Keeps the student of the best epoch so far."""
+        if isinstance(self.teacher, ModelTeachers):
+            super().save_best(model, method, epoch, verdict)
+            return
+        details = self.details(method, epoch, verdict.value)
+        (source,) = self.teacher.sources
+        card = _CARD.format(
+            model=model.backbone.name,
+            size=model.backbone.img_size,
+            teacher=source.name,
+            sha256=source.sha256[:12],
+            dataset=self.manifest.name,
             n=self.faces,
-            licence=details["data_licence"],
+            licence=self.manifest.licence,
             init=self.init.get("summary", self.config.init),
-            epoch=details["epoch"],
+            epoch=epoch,
             epochs=self.config.epochs,
-            by=details["selection"]["by"],
-            value=100 * details["selection"]["value"],
+            value=verdict.value,
             seed=self.config.seed,
             version=__version__,
-            use=use.format(**names),
         )
+        save_backbone(self.path / "best", model, details, card)
+
+    def renew_card(self, minutes: float) -> None:
+        """The card of a model once more; that of a backbone says nothing of the run's end."""
+        if isinstance(self.teacher, ModelTeachers):
+            super().renew_card(minutes)
 
 
 def save_backbone(folder: Path, model: Classifier, details: dict[str, Any], card: str) -> None:

@@ -87,6 +87,8 @@ def _run(config: TrainConfig, saved: dict[str, Any] | None, command: Sequence[st
     with contextlib.ExitStack() as stack:
         loop = assemble(config, saved=saved, command=command, console=console, stack=stack)
         state = loop.fit()
+        if loop.rank == 0:
+            loop.folder.renew_card(state.seconds / 60)
     return DistillResult(loop.folder.path, state.best_epoch + 1, state.best, _by(options_of(config)), state.seconds)
 
 
@@ -134,7 +136,10 @@ def assemble(
         _check_teacher(folder.path, sources)
     elif fabric.is_global_zero:
         environment = {"device": str(device), "precision": precision, "precision_reason": reason, "processes": fabric.world_size}
-        folder.create(command, {**environment, "teachers": sources, "faces": len(train), "notes": list(manifest.notes)})
+        notes = [*manifest.notes, "No label of these faces was looked at."]
+        if isinstance(teacher, ModelTeachers):
+            notes.append("The training faces per class are those of its teachers.")
+        folder.create(command, {**environment, "teachers": sources, "faces": len(train), "notes": notes})
     say(f"faces     {manifest.name}: {len(train):,} to learn from, {len(held_out):,} held out, at {config.img_size} px; no label is used")
     if options.all_splits:
         say("          The test faces are among them: no score on them is fair to compare after that.")

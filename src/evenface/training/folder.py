@@ -14,18 +14,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from evenface._version import __version__
 from evenface.calibration import Calibration
+from evenface.cards.facts import gather, of_metrics
+from evenface.cards.folder import contents, further, keep_edited, renew
 from evenface.data.manifest import Manifest
 from evenface.errors import ConfigError
+from evenface.evaluation.records import summarise
 from evenface.files import write_text
 from evenface.methods.base import Method
-from evenface.model_folder import save_model
+from evenface.model_folder import save_model, standing
 from evenface.models.classifier import Classifier
-from evenface.training.card import model_card
 from evenface.training.config import TrainConfig
+from evenface.training.judge import Verdict
 
 
 _PACKAGES = ("torch", "torchvision", "timm", "lightning-fabric", "kornia", "numpy", "pyarrow", "safetensors", "pillow")
@@ -90,9 +94,9 @@ class RunFolder:
         writer.writerows(rows)
         write_text(self.path / f"{name}.csv", text.getvalue())
 
-    def save_best(self, model: Classifier, method: Method, epoch: int, value: float, calibration: Calibration | None = None) -> None:
-        """Keeps the model of the best epoch so far as a model folder."""
-        details = {
+    def details(self, method: Method, epoch: int, value: float, calibration: Calibration | None = None) -> dict[str, Any]:
+        """What a model's config says beside its architecture."""
+        return {
             "dataset": self.manifest.name,
             "data_licence": self.manifest.licence,
             "alignment": self.manifest.alignment,
@@ -103,7 +107,30 @@ class RunFolder:
             "epoch": epoch,
             "selection": {"split": self.select_split, "by": self.config.select, "value": value, "protocol": self.config.protocol},
         }
-        save_model(self.path / "best", model, details, model_card(self.config, details))
+
+    def save_best(self, model: Classifier, method: Method, epoch: int, verdict: Verdict) -> None:
+        """Keeps the model of the best epoch so far as a model folder."""
+        details = self.details(method, epoch, verdict.value, verdict.calibration)
+        answers = verdict.answers
+        known = {"architecture": model.backbone.name, "class_names": list(model.class_names), "img_size": model.backbone.img_size}
+        trained = None if answers is None else self._trained(answers, details)
+        facts = gather(self.path, {**details, **known}, trained=trained)
+        text, data = contents(facts)
+        keep_edited(self.path / "best", self.path)
+        save_model(self.path / "best", model, details, text, further(facts, data))
+
+    def _trained(self, answers: tuple[np.ndarray, np.ndarray], details: Mapping[str, Any]) -> dict[str, Any]:
+        """The training's own scores of the best epoch. Whether faces stand in train too is not looked for: that takes time."""
+        true, predicted = answers
+        names, split = self.manifest.class_names, self.select_split
+        found = summarise(true, predicted, names, np.zeros(len(true), dtype=bool), dataset=self.manifest.name, split=split)
+        del found["duplicates_of_train"]
+        return {**of_metrics({**found, "epoch": details["epoch"], "optimistic": True}, own=True), "by": "training"}
+
+    def renew_card(self, minutes: float) -> None:
+        """The card once more, now that the training has ended."""
+        if standing(self.path / "best").is_dir():
+            renew(self.path / "best", self.path, minutes=minutes)
 
 
 def require_new(path: Path, verb: str = "train") -> None:

@@ -31,11 +31,13 @@ class Verdict:
         scores: by name, for the log; the loss (`loss`) and what a person is shown (all others, 0 to 1).
         value: the best epoch is the one with the largest.
         calibration: of the model, where one was fitted.
+        answers: true and predicted positions of the classes, (n,) each, for the card; None where no labels were asked for.
     """
 
     scores: Mapping[str, float]
     value: float
     calibration: Calibration | None = None
+    answers: tuple[np.ndarray, np.ndarray] | None = None
 
 
 class Judge(Protocol):
@@ -61,11 +63,12 @@ class ByExpressions:
 
     def __call__(self, model: Classifier) -> Verdict:
         probabilities = predict(model, self.store, device=self.device, precision=self.precision, rank=self.rank, world=self.world)
-        result = scores(confusion_matrix(self.labels, probabilities.argmax(1), probabilities.shape[1]))
+        predicted = probabilities.argmax(1)
+        result = scores(confusion_matrix(self.labels, predicted, probabilities.shape[1]))
         picked = probabilities[np.arange(len(probabilities)), self.labels]
         found = {"loss": float(-np.log(np.maximum(picked, 1e-12)).mean())}
         found |= {name: float(getattr(result, name)) for name in ("overall", "mean_recall", "macro_f1")}
-        return Verdict(found, float(getattr(result, self.select)), self._calibration(probabilities))
+        return Verdict(found, float(getattr(result, self.select)), self._calibration(probabilities), (self.labels, predicted))
 
     def _calibration(self, probabilities: np.ndarray) -> Calibration | None:
         """On the split that chooses the epoch; None where that is test, of which nothing may be learned."""

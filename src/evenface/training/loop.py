@@ -238,7 +238,7 @@ class Loop:
         state.epoch, state.step, state.sums, state.epoch_began = state.epoch + 1, 0, {}, state.seconds
         if self.rank == 0:
             if better:
-                self.folder.save_best(kept, self.method, state.best_epoch + 1, verdict.value, verdict.calibration)
+                self.folder.save_best(kept, self.method, state.best_epoch + 1, verdict)
             self.folder.write_log(state.log)
             self.folder.write_tables(self.method.tables())
         self._save()

@@ -91,6 +91,8 @@ def _run(config: TrainConfig, saved: dict[str, Any] | None, command: Sequence[st
     with contextlib.ExitStack() as stack:
         loop = assemble(config, saved=saved, command=command, console=console, stack=stack)
         state = loop.fit()
+        if loop.rank == 0:
+            loop.folder.renew_card(state.seconds / 60)
     return RunResult(loop.folder.path, state.best_epoch + 1, state.best, config.select, loop.folder.select_split, state.seconds)
 
 
