@@ -166,6 +166,7 @@ class _Book:
     def __init__(self, recipe: Recipe, name: str, data_dir: str | None, output: str | os.PathLike[str] | None) -> None:
         self._recipe, self._name, self._data_dir = recipe, name, data_dir
         self._output = Path(output) if output is not None else recipe.output
+        self._planned: dict[int, list[Run]] = {}
         search = _search_of(recipe)
         (plain,) = (run for run in self._plan(recipe.runs[name], name) if run.name == name)
         what = {"run": fingerprint(plain.config, None if plain.after is None else plain.after.name), "seed": search.seed}
@@ -196,8 +197,10 @@ class _Book:
 
     def runs(self, values: Mapping[str, Any], number: int) -> list[Run]:
         """The trial's run, and before it those that it starts from."""
-        settings = with_values(self._name, self._recipe.runs[self._name], values)
-        return self._plan(settings, f"{self._name}.t{number}")
+        if number not in self._planned:
+            settings = with_values(self._name, self._recipe.runs[self._name], values)
+            self._planned[number] = self._plan(settings, f"{self._name}.t{number}")
+        return self._planned[number]
 
     def _plan(self, settings: Mapping[str, Any], name: str) -> list[Run]:
         recipe = self._recipe
