@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -127,8 +128,6 @@ def test_a_stop_saves_what_is_at_work(tmp_path: Path) -> None:
     assert str(state_of(run, "test", "none")).startswith("stopped in epoch")
     with pytest.raises(ConfigError, match="No machine of the cluster has 9999 cores; give --cpus-per-run a smaller number"):
         run_on_ray(planned, Task(), cpus=9999)
-    with pytest.raises(ConfigError, match=r"There is no Ray cluster at '127.0.0.1:1'"):
-        run_on_ray(planned, Task(), address="127.0.0.1:1")
 
 
 def test_without_ray_the_command_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,11 +136,17 @@ def test_without_ray_the_command_is_named(tmp_path: Path, monkeypatch: pytest.Mo
         run_on_ray(plan(recipe_of(tmp_path, runs={"a": {}})), Task())
 
 
+def test_an_address_where_nothing_listens(tmp_path: Path) -> None:
+    """Told at once: Ray itself would try for minutes."""
+    pytest.importorskip("ray", reason="needs Ray: pip install 'evenface[ray]'")
+    with pytest.raises(ConfigError, match=r"There is no Ray cluster at '127.0.0.1:1'; start one with: ray start --head"):
+        run_on_ray(plan(recipe_of(tmp_path, runs={"a": {}})), Task(), address="127.0.0.1:1")
+
+
 def test_a_task_trains_scores_and_says_so_in_the_log(tmp_path: Path) -> None:
     """What a worker does, in this process."""
     fcntl = pytest.importorskip("fcntl")
     good, bad = plan(recipe_of(tmp_path, runs={"good": {"epochs": 1}, "bad": {"init": "no.pth"}}))
-    import dataclasses
 
     def task(run: Run) -> str | None:
         return train_here(dataclasses.asdict(run.config), dataclasses.asdict(Task()), 1)

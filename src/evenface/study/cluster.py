@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import socket
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -72,17 +73,31 @@ def _cluster(address: str | None) -> Iterator[Any]:
         yield ray
         return
     given = address or os.environ.get("RAY_ADDRESS")
+    hint = f"There is no Ray cluster at '{given}'; start one with: ray start --head"
+    if given and not _answers(given):
+        raise ConfigError(hint)
     options: dict[str, Any] = {"address": given} if given else {"num_cpus": cores(), "include_dashboard": False}
     try:
         ray.init(log_to_driver=False, logging_level="ERROR", configure_logging=True, **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise ConfigError(
-            f"There is no Ray cluster at '{given}' ({str(error).splitlines()[0]}); start one with: ray start --head"
-        ) from error
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"{hint} ({reason})" if given else f"Ray does not start: {reason}") from error
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _answers(address: str) -> bool:
+    """Whether anything listens there; Ray itself would try for minutes. A name such as "auto" is left to Ray."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdigit():
+        return True
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 def _of_gpus(share: float) -> str:
