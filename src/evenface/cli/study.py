@@ -59,7 +59,8 @@ def run(args: argparse.Namespace) -> int:
     command = ["evenface", *sys.argv[1:]]
     failed = {}
     if not all(state_of(each, recipe.split, recipe.tta).done for each in runs):
-        load_manifest(runs[0].config).split(recipe.split)  # what is wrong with the data is told at once, and not by each run
+        for each in {(run.config.dataset, run.config.data_dir): run for run in runs}.values():
+            load_manifest(each.config).split(recipe.split)  # what is wrong with the data is told at once, and not by each run
         task = Task(recipe.split, recipe.tta, command)
         try:
             failed = run_locally(runs, task, jobs=args.jobs, say=lambda text: _say(out, text))
@@ -103,19 +104,26 @@ def _listed(recipe: Recipe, whole: Sequence[Run], runs: Sequence[Run], output: P
 def _show(console: Console, recipe: Recipe, result: StudyResult, output: Path | None, command: Sequence[str]) -> None:
     """Prints the tables, and writes them where there is an output."""
     from evenface.files import write_text
-    from evenface.report.study import study_csv, study_grid, study_grids
+    from evenface.report.study import study_grid, study_grids, summary_grid, tables_csv
+    from evenface.study.result import at
 
-    found = (result.comparison, result.minutes)
-    for grid in study_grids(*found, result.train_counts):
+    tables = result.tables
+    for table in tables:
+        for grid in study_grids(table.comparison, table.minutes, table.train_counts, at(table.labels)):
+            console.print(grid)
+    summary = [summary_grid([(table.labels, table.comparison) for table in tables])] if recipe.crossed else []
+    for grid in summary:
         console.print(grid)
     for note in result.notes:
         _say(console, note)
     if output is None:
         return
     tta = "" if recipe.tta == "none" else f", --tta {recipe.tta}"
-    scope = f"Split: {recipe.split}{tta}, n = {sum(result.comparison.n)}. Command:"
+    faces = " or ".join(map(str, dict.fromkeys(sum(table.comparison.n) for table in tables)))
+    scope = f"Split: {recipe.split}{tta}, n = {faces}. Command:"
     head = "\n\n".join([f"# {recipe.name}", *([recipe.about] if recipe.about else []), scope, f"    {shlex.join(command)}", ""])
     notes = "".join(f"\n{note}\n" for note in result.notes)
-    write_text(output / "table.md", head + study_grid(*found, result.train_counts).markdown() + notes)
-    write_text(output / "table.csv", study_csv(*found))
+    grids = summary + [study_grid(table.comparison, table.minutes, table.train_counts, at(table.labels)) for table in tables]
+    write_text(output / "table.md", head + "\n".join(grid.markdown() for grid in grids) + notes)
+    write_text(output / "table.csv", tables_csv([(table.labels, table.comparison, table.minutes) for table in tables]))
     _say(console, f"written   {output / 'table.md'}\n          {output / 'table.csv'}")

@@ -22,7 +22,7 @@ from types import FrameType
 from typing import IO
 
 from evenface.errors import ConfigError, TrainingError
-from evenface.study.recipe import Run
+from evenface.study.plan import Run
 from evenface.study.state import minutes, state_of
 from evenface.study.work import Task
 

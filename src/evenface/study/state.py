@@ -10,7 +10,7 @@ import torch
 
 from evenface.errors import ConfigError
 from evenface.runs import is_scored
-from evenface.study.recipe import Run, matter
+from evenface.study.plan import Run, matter
 from evenface.training.config import load_config
 
 
