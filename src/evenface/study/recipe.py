@@ -12,6 +12,7 @@
     tta: none
     output: runs/rivals-tiny
     axes: {imbalance: [50, 100, 150]}                       # each run with each value: `evenface.study.axes`
+    layout: table4                                          # the paper's table or figure that they become: `evenface.report.paper`
 
 `evenface.study.plan` makes the trainings of it.
 """
@@ -31,11 +32,12 @@ from evenface.data.manifest import SPLITS
 from evenface.errors import ConfigError, unknown_name
 from evenface.runs import TTA
 from evenface.study.axes import axis_labels, combinations
+from evenface.study.layout import check_layout, entries_of
 from evenface.study.settings import config_of, merged, read_settings
 from evenface.training.config import TrainConfig
 
 
-KEYS = ("name", "about", "base", "runs", "axes", "seeds", "split", "tta", "output")
+KEYS = ("name", "about", "base", "runs", "axes", "seeds", "split", "tta", "output", "layout")
 
 PLACES = ("folder", "manifest")
 """The data sets that `data_dir` tells apart; for the others it only says where the one set of that name lies."""
@@ -72,6 +74,7 @@ class Recipe:
         points: of each run by name.
         axes: the labels of each axis.
         names: the runs as the recipe names them, before they are multiplied.
+        layout: the table or figure of the paper that the runs become; None for a plain table.
     """
 
     name: str
@@ -86,6 +89,7 @@ class Recipe:
     points: Mapping[str, Point]
     axes: Mapping[str, tuple[str, ...]]
     names: tuple[str, ...]
+    layout: str | None = None
 
     @property
     def crossed(self) -> bool:
@@ -175,7 +179,8 @@ def _recipe(values: dict[str, Any], stem: str) -> Recipe:
         _check_one_set({run: runs[run] for run in table}, split)
     output, seeds = Path(str(values.get("output") or f"runs/{name}")), check_seeds(values.get("seeds", [0]))
     about = str(values.get("about", "")).strip()
-    return Recipe(name, about, base, runs, after, seeds, split, tta, output, points, axes, tuple(named))
+    layout = None if values.get("layout") is None else check_layout(values["layout"], entries_of(runs, points))
+    return Recipe(name, about, base, runs, after, seeds, split, tta, output, points, axes, tuple(named), layout)
 
 
 def _named(base: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:

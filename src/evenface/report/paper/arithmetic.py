@@ -3,9 +3,9 @@
     check = check_row(reported()["table7"].row("rbcf"), reported()["table7"].test_set.n)
     check.cells["disgust"].right          # None: no number of 18 images is 43.26 %
 
-A recall is k / n: k images right of the n of its class. A cell passes if some k gives its printed digits, rounded or cut off; both are
-allowed, so a cell passes too often rather than too seldom (`blind` says how often by chance). The mean and the overall are then computed from
-these k, and where a cell has none, from everything that its digits could stand for.
+A recall is k / n: k images right of the n of its class. A cell passes if some k gives its printed digits, rounded, rounded up or cut off;
+all are allowed, so a cell passes too often rather than too seldom (`blind` says how often by chance). The mean and the overall are then
+computed from these k, and where a cell has none, from everything that its digits could stand for.
 
 What fails is at odds with *one* pass over *that* test set. It says nothing of why: a slip of the pen, another test set, and a mean over
 several runs or epochs fail alike (`runs_needed` looks at the last).
@@ -110,7 +110,7 @@ def check_cell(printed: Decimal, n: int) -> CellCheck:
 
 def blind(n: int, decimals: int = 2) -> float:
     """The share of all values from 0 to 100 with so many decimals that pass for a class of n images: how often a made-up cell would."""
-    scale = 100 * 10**decimals
+    scale = 100 * int(10**decimals)
     passing = {digits for k in range(n + 1) for digits in (scale * k // n, -(-scale * k // n))}
     return len(passing) / (scale + 1)
 
@@ -145,7 +145,7 @@ def _ends(cell: CellCheck) -> tuple[Fraction, Fraction]:
 
 def _total(printed: Decimal, ends: list[tuple[Fraction, Fraction, Fraction]], weights: list[int]) -> TotalCheck:
     """The weighted mean of the cells beside the printed one."""
-    low, high, middle = (sum(w * each[i] for w, each in zip(weights, ends, strict=True)) / sum(weights) for i in range(3))
+    low, high, middle = (sum((w * each[i] for w, each in zip(weights, ends, strict=True)), Fraction(0)) / sum(weights) for i in range(3))
     unit = _unit(printed)
     implied = (Decimal(middle.numerator) / Decimal(middle.denominator)).quantize(printed, rounding=ROUND_HALF_UP)
     return TotalCheck(printed, implied, low - unit < Fraction(printed) < high + unit)
@@ -156,7 +156,7 @@ def _solve(row: ReportedRow, cells: Mapping[str, CellCheck], name: str) -> tuple
     found = []
     for k in range(cells[name].n + 1):
         right = {other: k if other == name else cell.right or 0 for other, cell in cells.items()}
-        mean = sum(Fraction(100 * right[other], cell.n) for other, cell in cells.items()) / len(cells)
+        mean = sum((Fraction(100 * right[other], cell.n) for other, cell in cells.items()), Fraction(0)) / len(cells)
         overall = Fraction(100 * sum(right.values()), sum(cell.n for cell in cells.values()))
         if _same_digits(mean, row.mean) and _same_digits(overall, row.overall):
             found.append(k)

@@ -125,7 +125,9 @@ def get_table(name: str) -> ReportedTable:
     return found[name]
 
 
-def _table(name: str, found: Mapping[str, Any], classes: list[str], sets: Mapping[str, TestSet], models: Mapping[str, str]) -> ReportedTable:
+def _table(
+    name: str, found: Mapping[str, Any], classes: list[str], sets: Mapping[str, TestSet], models: Mapping[str, str]
+) -> ReportedTable:
     rows = []
     for row in found["rows"]:
         *cells, overall, mean = map(Decimal, row["cells"].split())

@@ -3,8 +3,8 @@
     rendered = PaperTable("table7").render(scored)
     print(rendered.page[0].markdown())
 
-Ours are means over the seeds with 95 % intervals, and the paired test of each row against the first run. The paper's numbers are shown where
-the faces are those of the paper; on other photographs they are marked as of others; beside drawn faces they are left out.
+Ours are means over the seeds with 95 % intervals, and the paired test of each row against the first run. The paper's numbers are shown
+where the faces are those of the paper; on other photographs they are marked as of others; beside drawn faces they are left out.
 """
 
 from __future__ import annotations
@@ -12,33 +12,42 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Any
 
 from evenface.errors import ConfigError
-from evenface.evaluation.compare import MethodScores
+from evenface.evaluation.compare import MethodScores, PairedComparison
 from evenface.report.grid import Grid
 from evenface.report.paper.reported import ReportedRow, ReportedTable, get_table
-from evenface.report.paper.scored import Entry, Rendered, Scored
+from evenface.report.paper.scored import Entry, Part, Rendered, Scored
 from evenface.report.study import tall, wide
-from evenface.report.tables import p_text, percent, points
+from evenface.report.tables import p_text, points
 
 
 TOTALS = {"overall": "Overall", "mean_recall": "Mean"}
 _DRAWN = "synthetic"
+_Form = Callable[[float, Any], str]
 
 
 @dataclasses.dataclass(frozen=True)
 class _Line:
-    """A row: the paper's, a run of ours, or both."""
+    """A row: the paper's, a run of ours, or both; and what the run has so far."""
 
     reported: ReportedRow | None
     entry: Entry | None
-    found: Any  # what Scored.find gives
+    part: Part | None = None
+    scores: MethodScores | None = None
+    pair: PairedComparison | None = None
 
     @property
-    def scores(self) -> MethodScores | None:
-        return None if self.found is None else self.found[1]
+    def minutes(self) -> float | None:
+        return None if self.part is None or self.scores is None else self.part.minutes.get(self.scores.method)
+
+    def place(self, name: str) -> int | None:
+        """Where a class stands in the scores; None where it has no images."""
+        names = () if self.part is None else self.part.comparison.class_names
+        return names.index(name) if self.part is not None and name in names and self.part.comparison.n[names.index(name)] else None
 
 
 class PaperTable:
@@ -50,7 +59,9 @@ class PaperTable:
     def check(self, entries: tuple[Entry, ...]) -> None:
         names = {row.run for row in self.table.rows}
         if not names & {entry.name for entry in entries}:
-            raise ConfigError(f"The layout '{self.table.name}' has rows for runs named {', '.join(sorted(names))}, and none is in the recipe.")
+            raise ConfigError(
+                f"The layout '{self.table.name}' has rows for runs named {', '.join(sorted(names))}, and none is in the recipe."
+            )
 
     def render(self, scored: Scored) -> Rendered:
         lines = self._lines(scored)
@@ -63,15 +74,18 @@ class PaperTable:
         recalls = Grid(
             f"{title}; recall per class",
             ("", *heads),
-            tuple((self._name(line), *(self._recall(line, name, scored, tall) for name in classes)) for line in lines),
+            tuple((self._name(line), *(self._recall(line, name, tall) for name in classes)) for line in lines),
             notes=("Percent; below it the ends of Wilson's 95 % interval.", *notes[:1]),
         )
         test = _p_head(scored)
         totals = Grid(
             f"{title}; over all classes",
             ("", "seeds", *TOTALS.values(), "gain", test, "minutes"),
-            tuple((self._name(line), _seeds(line), *(self._total(line, key, tall) for key in TOTALS), *_gain(line, "\n"), _minutes(line)) for line in lines),
-            notes=notes,
+            tuple(
+                (self._name(line), _seeds(line), *(self._total(line, key, tall) for key in TOTALS), *_gain(line, "\n"), _minutes(line))
+                for line in lines
+            ),
+            notes=notes[1:],
         )
         page = Grid(
             title,
@@ -79,7 +93,7 @@ class PaperTable:
             tuple(
                 (
                     self._name(line),
-                    *(self._recall(line, name, scored, wide) for name in classes),
+                    *(self._recall(line, name, wide) for name in classes),
                     *(self._total(line, key, wide) for key in TOTALS),
                     _seeds(line),
                     *_gain(line, " "),
@@ -95,12 +109,15 @@ class PaperTable:
     def _lines(self, scored: Scored) -> list[_Line]:
         """The paper's rows in its order, then the runs that it does not have."""
         entries = {entry.name: entry for entry in scored.entries}
-        lines = [_Line(row, entries.pop(row.run, None), scored.find(row.run)) for row in self.table.rows]
-        return lines + [_Line(None, entry, scored.find(name)) for name, entry in entries.items()]
+        lines = [_Line(row, entries.pop(row.run, None), *(scored.find(row.run) or ())) for row in self.table.rows]
+        return lines + [_Line(None, entry, *(scored.find(name) or ())) for name, entry in entries.items()]
 
     def _name(self, line: _Line) -> str:
-        if line.reported is None or line.entry is None:
-            return line.entry.name if line.entry is not None else line.reported.name if line.reported is not None else ""
+        """The paper's name; with the network that ran, where that is another and the rows differ by it."""
+        if line.reported is None:
+            return line.entry.name if line.entry is not None else ""
+        if line.entry is None:
+            return line.reported.name
         several = len({row.backbone for row in self.table.rows}) > 1
         other = several and line.entry.model != line.reported.model
         return f"{line.reported.name} (here {line.entry.model})" if other else line.reported.name
@@ -112,18 +129,12 @@ class PaperTable:
 
     # -------------------- cells
 
-    def _recall(self, line: _Line, name: str, scored: Scored, form: Any) -> str:
-        row = self._reported(line)
-        printed = None if row is None or name not in row.cells else row.cells[name]
-        if line.scores is None:
-            return _with("-", printed)
-        names = line.found[0].comparison.class_names
-        if name not in names:
-            return _with("-", printed)
-        i = names.index(name)
-        return _with(form(line.scores.recall[i], line.scores.recall_ci95[i]), printed)
+    def _recall(self, line: _Line, name: str, form: _Form) -> str:
+        row, i = self._reported(line), line.place(name)
+        printed = None if row is None else row.cells.get(name)
+        return _with("-" if line.scores is None or i is None else form(line.scores.recall[i], line.scores.recall_ci95[i]), printed)
 
-    def _total(self, line: _Line, key: str, form: Any) -> str:
+    def _total(self, line: _Line, key: str, form: _Form) -> str:
         row = self._reported(line)
         printed = None if row is None else row.overall if key == "overall" else row.mean
         return _with("-" if line.scores is None else form(line.scores.mean(key), line.scores.ci95[key]), printed)
@@ -155,22 +166,19 @@ class PaperTable:
 
     def _whose(self, lines: Sequence[_Line]) -> str:
         """Whose numbers stand in brackets, and whether they are of the same faces and network."""
-        on = self.table.test_set.title
-        entries = [line.entry for line in lines if line.entry is not None and line.reported is not None]
-        if entries and all(entry.dataset == _DRAWN for entry in entries):
-            return f"The paper's numbers are of {on}, and stand in no table of drawn faces: evenface reported {self.table.name}"
-        other_faces = any(entry.dataset != self.table.test_set.dataset for entry in entries)
-        networks = dict.fromkeys(
-            line.reported.backbone
-            for line in lines
-            if line.entry is not None and line.reported is not None and line.entry.model != line.reported.model
-        )
-        text = f"In brackets: as the paper reports it for {on}"
-        if not other_faces and not networks:
+        on = self.table.test_set
+        both = [(line.reported, line.entry) for line in lines if line.reported is not None and line.entry is not None]
+        if all(entry.dataset == _DRAWN for _, entry in both):
+            return f"The paper's numbers are of {on.title}, and stand beside no drawn faces: evenface reported {self.table.name}"
+        text = f"In brackets: as the paper reports it for {on.title}"
+        faces = any(entry.dataset != on.dataset for _, entry in both)
+        other = [(row.backbone, entry.model) for row, entry in both if row.model != entry.model]
+        if not faces and not other:
             return f"{text}; what of it adds up: evenface reported {self.table.name}"
-        ours = ", ".join(dict.fromkeys(entry.model for entry in entries if entry is not None))
-        what = [*(["other faces"] if other_faces else []), *([f"another network ({', '.join(networks)}, here {ours})"] if networks else [])]
-        return f"{text}: {' and '.join(what)}, so not to be compared number by number."
+        networks = f"another network ({', '.join(dict.fromkeys(theirs for theirs, _ in other))}, here "
+        networks += f"{', '.join(dict.fromkeys(ours for _, ours in other))})"
+        what = " and ".join(["other faces"] * faces + [networks] * bool(other))
+        return f"{text}: {what}, so not to be compared number by number."
 
     # -------------------- numbers
 
@@ -186,32 +194,34 @@ class PaperTable:
 
     def _csv_row(self, line: _Line, axes: Sequence[str], classes: Sequence[str]) -> dict[str, Any]:
         entry, scores, printed = line.entry, line.scores, self._reported(line)
-        row: dict[str, Any] = {"row": line.reported.name if line.reported is not None else "", "run": entry.name if entry else ""}
-        row |= {axis: entry.labels.get(axis) if entry else None for axis in axes}
-        row |= {"dataset": entry.dataset if entry else None, "model": entry.model if entry else None}
-        row |= {"seeds": " ".join(map(str, scores.seeds)) if scores else None, "n": sum(line.found[0].comparison.n) if scores else None}
+        row: dict[str, Any] = {"row": line.reported.name if line.reported is not None else None, "run": entry and entry.name}
+        row |= {axis: entry and entry.labels.get(axis) for axis in axes}
+        row |= {"dataset": entry and entry.dataset, "model": entry and entry.model}
+        row |= {"seeds": scores and " ".join(map(str, scores.seeds)), "n": line.part and sum(line.part.comparison.n)}
         for key in TOTALS:
-            low, high = scores.ci95[key] if scores else (None, None)
-            value = None if printed is None else printed.overall if key == "overall" else printed.mean
-            row |= {key: scores.mean(key) if scores else None, f"{key}_low": low, f"{key}_high": high, f"{key}_sd": scores and scores.sd(key)}
-            row |= {f"{key}_reported": None if value is None else value / 100}
-        gain = line.found[2].mean_recall if scores and line.found[2] is not None else None
+            low, high = (None, None) if scores is None else scores.ci95[key]
+            row |= {key: scores and scores.mean(key), f"{key}_low": low, f"{key}_high": high, f"{key}_sd": scores and scores.sd(key)}
+            row |= {f"{key}_reported": _rate(None if printed is None else printed.overall if key == "overall" else printed.mean)}
+        gain = line.pair and line.pair.mean_recall
         row |= {"gain": gain and gain.value, "gain_low": gain and gain.ci95[0], "gain_high": gain and gain.ci95[1]}
-        row |= {"p": gain and gain.p_value, "holm_p": gain and line.found[2].holm_p}
+        row |= {"p": gain and gain.p_value, "holm_p": line.pair and line.pair.holm_p}
         for name in classes:
-            names = line.found[0].comparison.class_names if scores else ()
-            i = names.index(name) if name in names else None
-            known = scores is not None and i is not None and line.found[0].comparison.n[i] > 0
-            low, high = scores.recall_ci95[i] if known and scores is not None else (None, None)
-            row |= {f"recall_{name}": scores.recall[i] if known and scores is not None else None}
+            i = line.place(name)
+            known = scores is not None and i is not None
+            low, high = scores.recall_ci95[i] if scores is not None and known else (None, None)
+            row |= {f"recall_{name}": scores.recall[i] if scores is not None and known else None}
             row |= {f"recall_{name}_low": low, f"recall_{name}_high": high}
-            value = None if printed is None else printed.cells.get(name)
-            row |= {f"recall_{name}_reported": None if value is None else value / 100}
-        of = None if printed is None else f"{self.table.test_set.title}, {printed.backbone}"
-        return row | {"reported_of": of, "minutes": line.found[0].minutes.get(scores.method) if scores else None}
+            row |= {f"recall_{name}_reported": _rate(None if printed is None else printed.cells.get(name))}
+        of = printed and f"{self.table.test_set.title}, {printed.backbone}"
+        return row | {"reported_of": of, "minutes": line.minutes}
 
 
-def _with(ours: str, printed: Any) -> str:
+def _rate(printed: Decimal | None) -> Decimal | None:
+    """Percent as a rate in [0, 1]."""
+    return None if printed is None else printed / 100
+
+
+def _with(ours: str, printed: Decimal | None) -> str:
     """Ours, and below it the paper's in brackets."""
     return ours if printed is None else f"{ours}\n({printed})"
 
@@ -222,15 +232,13 @@ def _seeds(line: _Line) -> str:
 
 def _gain(line: _Line, gap: str) -> list[str]:
     """The difference of the mean recall to the baseline, and its p."""
-    if line.found is None or line.found[2] is None:
-        return ["", ""] if line.found is not None else ["-", "-"]
-    pair = line.found[2]
-    return [points(pair.mean_recall).replace(" ", gap, 1), p_text(pair.holm_p)]
+    if line.pair is None:
+        return ["-", "-"] if line.scores is None else ["", ""]
+    return [points(line.pair.mean_recall).replace(" ", gap, 1), p_text(line.pair.holm_p)]
 
 
 def _minutes(line: _Line) -> str:
-    found = None if line.scores is None else line.found[0].minutes.get(line.scores.method)
-    return "-" if found is None else f"{found:.1f}"
+    return "-" if line.minutes is None else f"{line.minutes:.1f}"
 
 
 def _p_head(scored: Scored) -> str:
