@@ -1,4 +1,4 @@
-"""The paper's tables as printed, and what whole images make of them; the expected answers are worked by hand or by a loop over all counts."""
+"""The paper's tables as printed, and what whole images make of them; answers are worked by hand or by a loop over all counts."""
 
 from __future__ import annotations
 

@@ -30,17 +30,22 @@ import yaml
 
 from evenface.data.manifest import SPLITS
 from evenface.errors import ConfigError, unknown_name
+from evenface.methods import METHODS
 from evenface.runs import TTA
 from evenface.study.axes import axis_labels, combinations
 from evenface.study.layout import check_layout, entries_of
 from evenface.study.settings import config_of, merged, read_settings
+from evenface.study.space import Search, read_search
 from evenface.training.config import TrainConfig
 
 
-KEYS = ("name", "about", "base", "runs", "axes", "seeds", "split", "tta", "output", "layout")
+KEYS = ("name", "about", "base", "runs", "axes", "search", "seeds", "split", "tta", "output", "layout")
 
 PLACES = ("folder", "manifest")
 """The data sets that `data_dir` tells apart; for the others it only says where the one set of that name lies."""
+
+EXPERTS = ("ride", "sade")
+"""The methods of ours whose networks have several experts."""
 
 _NAME = re.compile(r"\w[\w.+-]*")
 
@@ -74,6 +79,7 @@ class Recipe:
         points: of each run by name.
         axes: the labels of each axis.
         names: the runs as the recipe names them, before they are multiplied.
+        search: settings that are to be searched for; None where there is nothing to search.
         layout: the table or figure of the paper that the runs become; None for a plain table.
     """
 
@@ -89,6 +95,7 @@ class Recipe:
     points: Mapping[str, Point]
     axes: Mapping[str, tuple[str, ...]]
     names: tuple[str, ...]
+    search: Search | None = None
     layout: str | None = None
 
     @property
@@ -173,14 +180,18 @@ def _recipe(values: dict[str, Any], stem: str) -> Recipe:
             config_of(whole, runs[whole])
             if run in first:
                 after[whole] = point.name(first[run])
+    _check_experts(runs, tta)
     axes = axis_labels(grid)
+    if axes and "search" in values:
+        raise ConfigError("A recipe has `axes` (all combinations) or `search` (some of them); leave one out.")
+    search = read_search(values["search"], runs) if "search" in values else None
     tables = [[point.name(run) for run in named] for point in grid] if axes and len(named) > 1 else [list(runs)]
     for table in tables:
         _check_one_set({run: runs[run] for run in table}, split)
     output, seeds = Path(str(values.get("output") or f"runs/{name}")), check_seeds(values.get("seeds", [0]))
     about = str(values.get("about", "")).strip()
     layout = None if values.get("layout") is None else check_layout(values["layout"], entries_of(runs, points))
-    return Recipe(name, about, base, runs, after, seeds, split, tta, output, points, axes, tuple(named), layout)
+    return Recipe(name, about, base, runs, after, seeds, split, tta, output, points, axes, tuple(named), search, layout)
 
 
 def _named(base: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
@@ -210,6 +221,14 @@ def _check_after(runs: Mapping[str, Any], after: Mapping[str, str]) -> None:
             at = after[at]
         if at in seen:
             raise ConfigError(f"The runs {', '.join(seen)} wait for one another; one of them must come without `after`.")
+
+
+def _check_experts(runs: Mapping[str, Mapping[str, Any]], tta: str) -> None:
+    """`experts` weights the experts of a network that has several, which is told before it is trained."""
+    for run, settings in runs.items():
+        method = str(settings.get("method", "ce"))
+        if tta == "experts" and method in METHODS and method not in EXPERTS:
+            raise ConfigError(f"tta: experts is for {' and '.join(EXPERTS)}, whose networks have several; the run '{run}' is {method}.")
 
 
 def _check_one_set(runs: Mapping[str, Mapping[str, Any]], split: str) -> None:
