@@ -70,6 +70,8 @@ def run(args: argparse.Namespace) -> int:
     out = console()
     command = ["evenface", *sys.argv[1:]]
     if recipe.search is not None:
+        if args.init is not None:
+            raise ConfigError("--init goes with no search; change the `init` of the recipe.")
         from evenface.cli.study_search import found_best
 
         best = found_best(recipe, args, output, out, command)

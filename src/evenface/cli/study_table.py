@@ -47,8 +47,7 @@ def _rendered(recipe: Recipe, result: StudyResult) -> Rendered:
     from evenface.report.paper import LAYOUTS
     from evenface.report.paper.scored import Rendered
     from evenface.report.study import study_grid, study_grids, summary_grid, tables_csv
-    from evenface.study.layout import scored
-    from evenface.study.result import at
+    from evenface.study.result import at, scored
 
     if recipe.layout is not None:
         return LAYOUTS[recipe.layout].render(scored(recipe, result))

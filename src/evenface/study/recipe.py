@@ -190,7 +190,11 @@ def _recipe(values: dict[str, Any], stem: str) -> Recipe:
         _check_one_set({run: runs[run] for run in table}, split)
     output, seeds = Path(str(values.get("output") or f"runs/{name}")), check_seeds(values.get("seeds", [0]))
     about = str(values.get("about", "")).strip()
-    layout = None if values.get("layout") is None else check_layout(values["layout"], entries_of(runs, points))
+    layout = (
+        None
+        if values.get("layout") is None
+        else check_layout(values["layout"], entries_of(runs, {run: point.labels for run, point in points.items()}))
+    )
     return Recipe(name, about, base, runs, after, seeds, split, tta, output, points, axes, tuple(named), search, layout)
 
 

@@ -118,10 +118,8 @@ def draw(scores: Mapping[_Point, MethodScores], places: list[_Point], split: str
     figure = Figure(figsize=(1.9 + 2.1 * len(mus), 1.5 + 0.62 * len(lams)), layout="constrained")
     for axes, key in zip(figure.subplots(1, 2), _NAMES, strict=True):
         _map(figure, axes, key, scores, places, lams, mus)
-    figure.suptitle(
-        f"lambda and mu, scored on {n:,} {split} faces. Below each value its 95 % interval. Frame: the paper's choice; bold: the best.",
-        fontsize=9,
-    )
+    text = f"lambda and mu, scored on {n:,} {split} faces. Below each value its 95 % interval. Frame: the paper's choice; bold: the best"
+    figure.suptitle(text + ("; hatched: not there yet." if len(scores) < len(places) else "."), fontsize=9)
     return figure
 
 
