@@ -66,7 +66,7 @@ def reliability_figure(name: str, where: str, n: int, methods: Sequence[Calibrat
         if len(methods) > 1:
             top.set_title(wrapped(method.label, 30, 2))
         if k == 0:
-            top.legend(loc="upper left", handletextpad=0.2)
+            top.legend(loc="lower right", handletextpad=0.2)
     for k in range(len(methods), across * down):
         for field in fields[2 * (k // across) : 2 * (k // across) + 2, k % across]:
             field.remove()

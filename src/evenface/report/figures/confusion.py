@@ -73,10 +73,11 @@ def change_figure(
                     axes.text(j, i, signed(value), ha="center", va="center", fontsize=7, color=colour, weight=weight)
         _label(axes, class_names, label, list(class_names))
     drawing.colorbar(image, ax=cells, shrink=0.6, aspect=30, pad=0.01, label="points")
-    cells_of_one = len(class_names) ** 2
+    of = len(class_names) ** 2
     caption = (
-        f"Each method minus {baseline}, in points of the row, {where}, {sum(n):,} images; the diagonal is the change of the recall. Bold: "
-        f"the paired 95 % bootstrap interval leaves out 0; of {cells_of_one} cells about {cells_of_one * 0.05:.0f} would by chance alone."
+        f"Rows: the label; columns: the answer; each method minus {baseline}, in points of the row, {where}, {sum(n):,} images. The "
+        "diagonal is the change of the recall. Bold: the paired 95 % bootstrap interval leaves out 0, as it does in about "
+        f"{of * 0.05:.0f} of {of} cells by chance alone."
     )
     columns = ("method", "baseline", "true", "answer", "n", "difference", "low", "high")
     return Figure(name, f"What changes from {baseline}, {where}", caption, drawing, columns, tuple(rows))

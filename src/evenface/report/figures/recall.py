@@ -38,7 +38,7 @@ def recall_figure(name: str, where: str, class_names: Sequence[str], n: Sequence
 
 
 def _bars(class_names: Sequence[str], n: Sequence[int], method: MethodScores) -> Any:
-    drawing = canvas(5.4, 0.36 * len(class_names) + 0.75)
+    drawing = canvas(4.6, 0.36 * len(class_names) + 0.75)
     axes = drawing.subplots()
     for i, c in enumerate(class_names):
         if not n[i]:
@@ -55,7 +55,7 @@ def _bars(class_names: Sequence[str], n: Sequence[int], method: MethodScores) ->
 
 def _dots(class_names: Sequence[str], n: Sequence[int], methods: Sequence[MethodScores]) -> Any:
     step = len(methods) + 1.2
-    drawing = canvas(5.4, 0.125 * step * len(class_names) + 0.7 + 0.17 * len(methods))
+    drawing = canvas(4.8, 0.125 * step * len(class_names) + 0.7 + 0.17 * len(methods))
     axes = drawing.subplots()
     for m, method in enumerate(methods):
         style = method_style(m)

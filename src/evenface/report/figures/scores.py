@@ -55,7 +55,7 @@ def gain_figure(
     """What one to five methods gain over the baseline in each class and in the mean recall, with paired intervals."""
     names = ["mean recall", *class_names]
     step = len(pairs) + 1.2
-    drawing = canvas(5.4, 0.13 * step * len(names) + 0.7 + 0.17 * len(pairs))
+    drawing = canvas(4.8, 0.13 * step * len(names) + 0.7 + 0.17 * len(pairs))
     axes = drawing.subplots()
     rows: list[tuple[Any, ...]] = []
     for m, (pair, found) in enumerate(pairs):

@@ -48,7 +48,7 @@ class Faces:
         columns = [name for name in self.manifest.table.column_names if name.startswith("votes_")]
         counts = {name.removeprefix("votes_"): self.manifest.table[name][self.row[identity]].as_py() or 0 for name in columns}
         most = sorted(((n, name) for name, n in counts.items() if n > 0), reverse=True)[:3]
-        return "votes: " + ", ".join(f"{name} {n:g}" for n, name in most) if most else ""
+        return "votes: " + ", ".join(f"{name}\u00a0{n:g}" for n, name in most) if most else ""
 
 
 def find_faces(scores: Scores, dataset: str | None, data_dir: str | None) -> tuple[Faces | None, str]:
@@ -156,14 +156,19 @@ def _row(scores: Scores, label: str, p: NDArray[np.float32], i: int, answer: int
 
 def _card(scores: Scores, faces: Faces, p: NDArray[np.float32], i: int, answer: int) -> tuple[str, list[str]]:
     names, true = scores.class_names, int(scores.true[i])
-    lines = [f"{names[true]} → {names[answer]}", f"{percent(float(p[i, answer]))} %, label {percent(float(p[i, true]))} %"]
+    lines = [f"{names[true]} → {names[answer]}", f"{_scored(names[answer], p[i, answer])}, {_scored(names[true], p[i, true])}"]
     return _picture(faces, scores.ids[i], f"face labelled {names[true]}, taken for {names[answer]}"), [*lines, *_more(scores, faces, i)]
 
 
 def _doubt(scores: Scores, faces: Faces, p: NDArray[np.float32], i: int) -> tuple[str, list[str]]:
     names, true, answer = scores.class_names, int(scores.true[i]), int(p[i].argmax())
-    lines = [f"label {names[true]} {percent(float(p[i, true]))} %", f"{names[answer]} {percent(float(p[i, answer]))} %"]
+    lines = [f"labelled {names[true]}", f"{_scored(names[answer], p[i, answer])}, {_scored(names[true], p[i, true])}"]
     return _picture(faces, scores.ids[i], f"face labelled {names[true]}"), [*lines, *_more(scores, faces, i)]
+
+
+def _scored(name: str, p: float) -> str:
+    """`fear 81.3 %`, on one line."""
+    return f"{name}\u00a0{percent(float(p))}\u00a0%"
 
 
 def _more(scores: Scores, faces: Faces, i: int) -> list[str]:

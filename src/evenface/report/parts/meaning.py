@@ -54,7 +54,8 @@ def calibration(context: Context) -> Part:
         figures.append(reliability_figure(f"reliability-{scores.split}", scores.split, len(scores.true), found))
         tables[f"calibration-{scores.split}"] = _errors_csv(scores, found)
         parts = [figures[-1].html(), grid_html(_errors(scores, found)), grid_html(_class_errors(scores, found))]
-        named = [f"{m.label + ': ' if len(found) > 1 else ''}{m.source}" for m in found]
+        same = len({m.source for m in found}) == 1
+        named = [m.source if same else f"{m.label}: {m.source}" for m in found]
         return "".join([*parts, *(paragraph(text, "note") for text in [*dict.fromkeys(named), note] if text)])
 
     text = paragraph(
@@ -128,7 +129,8 @@ def _errors(scores: Scores, found: list[Calibrated]) -> Grid:
     head = ("ECE", "n", "as stored", "with temperature", "by chance up to", "T")
     note = (
         "Points [95 % interval]. By chance up to: a model whose scores are true stays below that in 95 % of cases, on as many faces; the "
-        "interval begins at 0 where the error is no larger. T above 1: the model was too sure."
+        "interval begins at 0 where the error is no larger. Drawing faces anew makes an error larger, so the range of the draws is "
+        "mirrored. T above 1: the model was too sure."
     )
     return Grid("Calibration error", head, tuple(rows), notes=(note,))
 

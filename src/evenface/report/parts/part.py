@@ -14,6 +14,7 @@ from evenface.report.figures.colours import AT_MOST
 from evenface.report.figures.figure import Figure
 from evenface.report.gather import Run, Scores
 from evenface.report.page import Section, folded
+from evenface.report.tables import percent
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -61,12 +62,12 @@ class Part:
 
 def per_split(context: Context, draw: Callable[[Scores], str]) -> str:
     """The HTML of each split: the first one open, the others folded."""
-    first, *others = context.splits
-    rest = []
-    for scores in others:
+    parts = []
+    for i, scores in enumerate(context.splits):
         chosen = ", where the epoch was chosen" if scores.optimistic else ""
-        rest.append(folded(f"The same on {scores.split} ({len(scores.true):,} faces{chosen})", draw(scores)))
-    return draw(first) + "".join(rest)
+        html = draw(scores)
+        parts.append(html if i == 0 else folded(f"The same on {scores.split} ({len(scores.true):,} faces{chosen})", html))
+    return "".join(parts)
 
 
 def shown(scores: Scores) -> tuple[list[MethodScores], str]:
@@ -77,6 +78,12 @@ def shown(scores: Scores) -> tuple[list[MethodScores], str]:
     best = sorted(methods[1:], key=lambda m: -m.mean("mean_recall"))[: AT_MOST - 1]
     chosen = [m for m in methods if m is methods[0] or m in best]
     return chosen, f"Drawn are the baseline and the {AT_MOST - 1} methods with the highest mean recall; the tables have all {len(methods)}."
+
+
+def estimate(value: float | None, interval: Sequence[float] | NDArray[np.float64] | None) -> str:
+    """`76.3 [61.2, 87.0]`, percent; a dash where there is no value."""
+    text = percent(value)
+    return text if text == "-" or interval is None else f"{text} [{percent(interval[0])}, {percent(interval[1])}]"
 
 
 def members(scores: Scores, methods: Sequence[MethodScores]) -> list[tuple[str, list[int]]]:

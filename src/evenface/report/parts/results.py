@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from evenface.evaluation.changes import Changes, confusion_changes
 from evenface.evaluation.compare import PairedComparison
 from evenface.report.figures.confusion import change_figure, confusion_figure
-from evenface.report.figures.figure import Figure
+from evenface.report.figures.figure import Figure, csv_text
 from evenface.report.figures.recall import recall_figure
 from evenface.report.figures.scores import ORDER, gain_figure, scores_figure
 from evenface.report.gather import Scores
 from evenface.report.grid import Grid
-from evenface.report.page import Section, grid_html, paragraph
-from evenface.report.parts.part import Context, Part, confusions, members, per_split, shown, train_counts
-from evenface.report.tables import comparison_table, methods_table, p_text, per_class_table, percent, points
+from evenface.report.page import Section, folded, grid_html, paragraph
+from evenface.report.parts.classes import ClassScores, class_scores
+from evenface.report.parts.part import Context, Part, confusions, estimate, members, per_split, shown, train_counts
+from evenface.report.tables import TITLES, comparison_table, methods_table, p_text, points
 
 
 def methods(context: Context) -> Part:
@@ -41,15 +44,21 @@ def methods(context: Context) -> Part:
 def classes(context: Context) -> Part:
     """Recall, precision and F1 of each class."""
     figures: list[Figure] = []
+    tables: dict[str, str] = {}
 
     def draw(scores: Scores) -> str:
         drawn, note = shown(scores)
         figures.append(recall_figure(f"recall-{scores.split}", scores.split, scores.class_names, scores.n, drawn))
-        counts = train_counts(scores)
-        table = per_class_table(scores.metrics[0], counts) if len(scores.runs) == 1 else methods_table(scores.comparison, counts)
-        return "".join([figures[-1].html(), paragraph(note, "note") if note else "", grid_html(table)])
+        found = [(label, class_scores(scores, places)) for label, places in scores.methods]
+        tables[f"classes-{scores.split}"] = _classes_csv(scores, found)
+        parts = [figures[-1].html(), paragraph(note, "note") if note else ""]
+        if len(scores.runs) == 1:
+            return "".join([*parts, grid_html(_classes(scores, found[0][1]))])
+        parts.append(grid_html(methods_table(scores.comparison, train_counts(scores))))
+        others = [grid_html(_side_by_side(scores, found, key)) for key in ("precision", "f1")]
+        return "".join([*parts, folded("Precision and F1 of each class", "".join(others))])
 
-    return Part(Section("Class by class", "classes", per_split(context, draw)), tuple(figures))
+    return Part(Section("Class by class", "classes", per_split(context, draw)), tuple(figures), tables)
 
 
 def confusion(context: Context) -> Part:
@@ -89,6 +98,48 @@ def _pairs(scores: Scores) -> tuple[list[tuple[PairedComparison, Changes]], str]
     return pairs, note
 
 
+def _classes(scores: Scores, found: ClassScores) -> Grid:
+    """One training: all three of each class, then the numbers over all classes as `evenface evaluate` gave them."""
+    metrics, counts = scores.metrics[0], train_counts(scores)
+    recall = scores.comparison.methods[0]
+    rows = []
+    for i, c in enumerate(scores.class_names):
+        train = [f"{counts[c]:,}"] if counts else []
+        cells = [estimate(found.precision[i], found.precision_ci95[i]), f"{found.called[i]:,.0f}", estimate(found.f1[i], found.f1_ci95[i])]
+        rows.append((c, *train, f"{scores.n[i]:,}", estimate(recall.recall[i], recall.recall_ci95[i]), *cells))
+    blank = [""] * bool(counts)
+    total = f"{len(scores.true):,}"
+    footer = [(title, *blank, total, estimate(metrics[key], metrics["ci95"][key]), "", "", "") for key, title in TITLES.items()]
+    head = ("class", *(["train"] if counts else []), "n", "recall", "precision", "called so", "F1")
+    note = (
+        "Percent [95 % interval]: Wilson's for a recall, stratified bootstrap for all others. Called so: faces that get this answer, of "
+        "which the precision is the share that is right."
+    )
+    return Grid(f"{scores.dataset}, {scores.split}", head, tuple(rows), tuple(footer), (note,))
+
+
+def _side_by_side(scores: Scores, found: Sequence[tuple[str, ClassScores]], key: str) -> Grid:
+    """Precision or F1 of each class, a column per method."""
+    rows = []
+    for i, c in enumerate(scores.class_names):
+        cells = [estimate(getattr(each, key)[i], getattr(each, f"{key}_ci95")[i]) for _, each in found]
+        rows.append((c, f"{scores.n[i]:,}", *cells))
+    name = {"precision": "precision", "f1": "F1"}[key]
+    note = "Percent [95 % interval, stratified bootstrap over images and seeds]; means over the seeds."
+    return Grid(name[0].upper() + name[1:], (name, "n", *(label for label, _ in found)), tuple(rows), notes=(note,))
+
+
+def _classes_csv(scores: Scores, found: Sequence[tuple[str, ClassScores]]) -> str:
+    rows = []
+    for (label, each), method in zip(found, scores.comparison.methods, strict=True):
+        for i, c in enumerate(scores.class_names):
+            recall = (method.recall[i], *method.recall_ci95[i])
+            others = (each.precision[i], *each.precision_ci95[i], each.called[i], each.f1[i], *each.f1_ci95[i])
+            rows.append((label, len(method.seeds), c, scores.n[i], *recall, *others))
+    ends = [f"{key}{end}" for key in ("recall", "precision", "f1") for end in ("", "_low", "_high")]
+    return csv_text(("method", "seeds", "class", "n", *ends[:6], "called", *ends[6:]), rows)
+
+
 def _without(scores: Scores) -> Grid:
     """The same without the images that stand in train."""
     found = scores.without
@@ -96,10 +147,9 @@ def _without(scores: Scores) -> Grid:
     pairs = {pair.method: pair for pair in found.pairs}
     rows = []
     for m in found.methods:
-        low, high = m.ci95["mean_recall"]
         pair = pairs.get(m.method)
         gain = ["", ""] if pair is None else [points(pair.mean_recall), p_text(pair.holm_p)]
-        rows.append((m.method, f"{sum(found.n):,}", f"{percent(m.mean('mean_recall'))} [{percent(low)}, {percent(high)}]", *gain))
+        rows.append((m.method, f"{sum(found.n):,}", estimate(m.mean("mean_recall"), m.ci95["mean_recall"]), *gain))
     count = int(scores.duplicates.sum())
     note = f"{count:,} of {len(scores.true):,} {scores.split} faces are left out: they stand in train pixel for pixel."
     head = ("method", "n", "mean recall", "gain", "Holm p" if len(found.pairs) > 1 else "p")
@@ -112,7 +162,7 @@ def _trainings(scores: Scores) -> Grid:
     for label, places in scores.methods:
         for i in places:
             m, run = scores.metrics[i], scores.runs[i]
-            cells = [f"{percent(m[k])} [{percent(m['ci95'][k][0])}, {percent(m['ci95'][k][1])}]" for k in ORDER]
+            cells = [estimate(m[k], m["ci95"][k]) for k in ORDER]
             rows.append((run.name, label, str(run.seed), "" if run.epoch is None else str(run.epoch), *cells))
     head = ("training", "method", "seed", "epoch", "mean recall", "overall", "macro F1")
     note = f"Each on the same {len(scores.true):,} {scores.split} faces. Percent [95 % interval, images drawn anew, of that one training]."

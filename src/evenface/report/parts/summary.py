@@ -14,7 +14,7 @@ from evenface.report.figures.scores import ORDER
 from evenface.report.gather import Run, Scores, evaluate_command
 from evenface.report.grid import Grid
 from evenface.report.page import Section, code, escape, grid_html, paragraph
-from evenface.report.parts.part import Context, Part, confusions
+from evenface.report.parts.part import Context, Part, confusions, estimate
 from evenface.report.tables import TITLES, p_text, percent, points
 
 
@@ -160,13 +160,10 @@ def _weakest(scores: Scores, label: str, places: Sequence[int], named: bool) -> 
 
 def _warnings(context: Context) -> list[str]:
     found = []
-    for scores in context.splits:
-        if scores.optimistic:
-            what = "the epoch was chosen" if context.prior == "model" else "the epoch was chosen or the calibration fitted"
-            found.append(
-                f"The numbers on {scores.split} are optimistic: {what} on these very faces. They are no estimate for new faces"
-                + ("; those on test are." if context.main.split == "test" and scores is not context.main else ".")
-            )
+    if context.main.optimistic:
+        found.append(
+            f"The numbers on {context.main.split} are optimistic: {_fitted(context)} on these faces. They are no estimate for new ones."
+        )
     if context.main.split == "train":
         found.append("The model has learned from these very faces: the numbers say how well they were fitted, and nothing of new faces.")
     if any(len(m.seeds) == 1 for m in context.main.comparison.methods):
@@ -188,6 +185,9 @@ def _scoring(context: Context) -> list[str]:
     if context.tta != "none":
         how = "each face averaged with its mirror" if context.tta == "flip" else "experts weighted by their agreement on face and mirror"
         notes.append(f"Scored with --tta {context.tta}: {how}.")
+    for scores in context.splits[1:]:
+        if scores.optimistic:
+            notes.append(f"The numbers on {scores.split} are optimistic, and stand folded: {_fitted(context)} on these very faces.")
     for scores in context.splits:
         count = int(scores.duplicates.sum())
         if count:
@@ -196,17 +196,20 @@ def _scoring(context: Context) -> list[str]:
     return notes
 
 
+def _fitted(context: Context) -> str:
+    return "the epoch was chosen" if context.prior == "model" else "the epoch was chosen or the calibration fitted"
+
+
 def _rest(scores: Scores) -> str:
+    """The mean recall without the duplicates of train."""
+    alone = scores.metrics[0]["duplicates_of_train"]["without"] if len(scores.runs) == 1 else None
+    if alone is not None:
+        return f"; without them the mean recall (n {alone['n']:,}) is {estimate(alone['mean_recall'], alone['ci95']['mean_recall'])}"
     if scores.without is None:
         return ""
     found = scores.without.methods
-    parts = [f"{m.method + ': ' if len(found) > 1 else ''}{_plain(m)}" for m in found[:6]]
+    parts = [f"{m.method + ': ' if len(found) > 1 else ''}{estimate(m.mean('mean_recall'), m.ci95['mean_recall'])}" for m in found[:6]]
     return f"; without them the mean recall (n {sum(scores.without.n):,}) is {'; '.join(parts)}"
-
-
-def _plain(method: MethodScores) -> str:
-    low, high = method.ci95["mean_recall"]
-    return f"{percent(method.mean('mean_recall'))} [{percent(low)}, {percent(high)}]"
 
 
 def _scored_so_far(run: Run) -> Grid:
@@ -214,7 +217,7 @@ def _scored_so_far(run: Run) -> Grid:
     rows = []
     for file in sorted(run.scores.glob("metrics-*.json")):
         m = read_metrics(file)
-        cells = [f"{percent(m[key])} [{percent(m['ci95'][key][0])}, {percent(m['ci95'][key][1])}]" for key in ORDER]
+        cells = [estimate(m[key], m["ci95"][key]) for key in ORDER]
         how = (str(m["dataset"]), str(m["split"]), str(m.get("tta", "none")), str(m.get("prior", "model")))
         rows.append((*how[:2], *how[2:], f"{m['n']:,}", *cells, "yes" if m.get("optimistic") else ""))
     order = {"test": 0, "validation": 1, "train": 2}
