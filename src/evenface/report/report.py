@@ -142,9 +142,9 @@ def _context(
     missing: list[tuple[Run, str]] = []
     for split in splits or ("test", "validation"):
         scores, without = read_scores(runs, split, tta, prior, dataset=dataset, resamples=resamples)
-        missing += [(run, split) for run in without]
         if scores is not None:
             found.append(scores)
+            missing += [(run, split) for run in without]
     if not found:
         first = runs[0]
         how = f"run: {evaluate_command(first, 'test', tta, prior)}"

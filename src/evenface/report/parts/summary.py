@@ -66,7 +66,7 @@ def summary(context: Context, missing: Sequence[tuple[Run, str]], notes: Sequenc
     parts = [_tiles(scores, methods)]
     parts += [paragraph(text) for text in _said(context)]
     parts += [paragraph(text, "warn") for text in _warnings(context)]
-    parts += [paragraph(text, "note") for text in (*_scoring(context), *notes)]
+    parts += [paragraph(text, "note") for text in (*_scoring(context), *_unscored(context), *notes)]
     if missing:
         parts.append(paragraph("Not scored yet, and left out there; these commands score them:", "warn"))
         parts.append(code("\n".join(evaluate_command(run, split, context.tta, context.prior) for run, split in missing)))
@@ -193,6 +193,17 @@ def _scoring(context: Context) -> list[str]:
         if count:
             these = f"{count:,} of {len(scores.true):,} {scores.split} faces"
             notes.append(f"{these} stand in train pixel for pixel and are counted{_rest(scores)}.")
+    return notes
+
+
+def _unscored(context: Context) -> list[str]:
+    """Test and validation, where no run was scored on them, with the command for it."""
+    there = {scores.split for scores in context.splits}
+    notes = []
+    for split in {"test", "validation"} - there if "train" not in there else ():
+        command = evaluate_command(context.runs[0], split, context.tta, context.prior)
+        what = "There are no scores" if len(context.runs) == 1 else "None of these runs has scores"
+        notes.append(f"{what} on {split}; to have them here: {command}{' and so on' if len(context.runs) > 1 else ''}")
     return notes
 
 
