@@ -3,7 +3,8 @@
     runs, notes = find_runs(["runs/ce-s*", "runs/rbcf-s0"])
     scores, missing = read_scores(runs, "test", "none", "model")
 
-A folder of runs (a study's) stands for the runs in it, cross-entropy first, which makes it the baseline. A model that belongs to no run keeps its scores beside the report.
+A folder of runs (a study's) stands for the runs in it, cross-entropy first, which makes it the baseline. A model that belongs to no run
+keeps its scores beside the report.
 """
 
 from __future__ import annotations

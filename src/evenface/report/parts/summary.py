@@ -146,8 +146,11 @@ def _weakest(scores: Scores, label: str, places: Sequence[int], named: bool) -> 
     recalls = np.where(n > 0, np.diagonal(total) / np.where(n > 0, n, 1), np.inf)
     worst = int(recalls.argmin())
     low, high = wilson(total[worst, worst] / seeds, n[worst] / seeds)
-    text = f"{f'{label} is' if named else 'It is'} weakest on {scores.class_names[worst]}: it finds {percent(recalls[worst])} % "
-    text += f"[{percent(float(low))}, {percent(float(high))}] of {n[worst] / seeds:,.0f} faces"
+    others = [c for c, recall in zip(scores.class_names, recalls, strict=True) if recall == recalls[worst]][1:]
+    text = f"{f'{label} is' if named else 'It is'} weakest on {' and '.join([scores.class_names[worst], *others])}: it finds "
+    text += f"{percent(recalls[worst])} % [{percent(float(low))}, {percent(float(high))}] of {n[worst] / seeds:,.0f} faces"
+    if others:
+        return text + (" of the first." if len({*n[recalls == recalls[worst]]}) > 1 else " each.")
     wrong = total[worst].copy()
     wrong[worst] = 0
     other = int(wrong.argmax())
