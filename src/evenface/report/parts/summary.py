@@ -147,7 +147,7 @@ def _weakest(scores: Scores, label: str, places: Sequence[int], named: bool) -> 
     worst = int(recalls.argmin())
     low, high = wilson(total[worst, worst] / seeds, n[worst] / seeds)
     others = [c for c, recall in zip(scores.class_names, recalls, strict=True) if recall == recalls[worst]][1:]
-    text = f"{f'{label} is' if named else 'It is'} weakest on {' and '.join([scores.class_names[worst], *others])}: it finds "
+    text = f"{f'{label} is' if named else 'It is'} weakest on {_listed([scores.class_names[worst], *others])}: it finds "
     text += f"{percent(recalls[worst])} % [{percent(float(low))}, {percent(float(high))}] of {n[worst] / seeds:,.0f} faces"
     if others:
         return text + (" of the first." if len({*n[recalls == recalls[worst]]}) > 1 else " each.")
@@ -159,6 +159,12 @@ def _weakest(scores: Scores, label: str, places: Sequence[int], named: bool) -> 
     low, high = wilson(wrong[other] / seeds, n[worst] / seeds)
     share = percent(wrong[other] / n[worst])
     return f"{text} and calls {share} % [{percent(float(low))}, {percent(float(high))}] of them {scores.class_names[other]}."
+
+
+def _listed(names: Sequence[str]) -> str:
+    """`anger, disgust and fear`."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _warnings(context: Context) -> list[str]:
