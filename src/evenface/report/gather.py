@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 from evenface import zoo
 from evenface.errors import ConfigError
 from evenface.evaluation.compare import Comparison, RunPredictions, compare_runs
-from evenface.evaluation.records import Predictions, read_metrics, read_predictions
+from evenface.evaluation.records import Predictions, read_metrics, read_predictions, stem_of
 from evenface.model_folder import ModelConfig, read_config, standing
 from evenface.report.tables import class_order
-from evenface.runs import chosen_on, find_model, labels_of, stem_of
+from evenface.runs import chosen_on, find_model, labels_of
 from evenface.training.config import TrainConfig, load_config
 
 
