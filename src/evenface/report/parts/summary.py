@@ -14,7 +14,7 @@ from evenface.report.figures.scores import ORDER
 from evenface.report.gather import Run, Scores, evaluate_command
 from evenface.report.grid import Grid
 from evenface.report.page import Section, code, escape, grid_html, paragraph
-from evenface.report.parts.part import Context, Part, confusions, estimate
+from evenface.report.parts.part import Context, Part, confusions, estimate, members, shown
 from evenface.report.tables import TITLES, p_text, percent, points
 
 
@@ -81,7 +81,7 @@ def _tiles(scores: Scores, methods: Sequence[MethodScores]) -> str:
         return _tile_list((TITLES[key], *_value(scores, methods[0], key), [f"{n}{_seeds(methods[0])}"], _WHAT[key]) for key in ORDER)
     pairs = {pair.method: pair for pair in scores.comparison.pairs}
     tiles = []
-    for m in sorted(methods, key=lambda m: -m.mean("mean_recall"))[:6]:
+    for m in sorted(shown(scores)[0], key=lambda m: -m.mean("mean_recall")):
         pair = pairs.get(m.method)
         gain = "the baseline" if pair is None else f"{points(pair.mean_recall)} points, p {p_text(pair.holm_p)}"
         tiles.append((m.method, *_value(scores, m, "mean_recall"), [gain], f"mean recall, {n}{_seeds(m)}"))
@@ -133,9 +133,10 @@ def _said(context: Context) -> list[str]:
     chosen = f" The epoch was chosen on {selection['split']} by {by}." if "split" in selection else ""
     text = f"{', '.join(networks)} at {', '.join(map(str, sizes))} px,{start}.{chosen}" if start else f"{', '.join(networks)}.{chosen}"
     said = [text]
-    for label, places in scores.methods[:6]:
+    drawn, note = shown(scores)
+    for label, places in members(scores, drawn):
         said.append(_weakest(scores, label, places, len(scores.methods) > 1))
-    return said
+    return [*said, note] if note else said
 
 
 def _weakest(scores: Scores, label: str, places: Sequence[int], named: bool) -> str:
@@ -227,8 +228,9 @@ def _rest(scores: Scores) -> str:
         return f"; without them the mean recall (n {alone['n']:,}) is {estimate(alone['mean_recall'], alone['ci95']['mean_recall'])}"
     if scores.without is None:
         return ""
-    found = scores.without.methods
-    parts = [f"{m.method + ': ' if len(found) > 1 else ''}{estimate(m.mean('mean_recall'), m.ci95['mean_recall'])}" for m in found[:6]]
+    kept = {m.method for m in shown(scores)[0]}
+    found = [m for m in scores.without.methods if m.method in kept]
+    parts = [f"{m.method + ': ' if len(found) > 1 else ''}{estimate(m.mean('mean_recall'), m.ci95['mean_recall'])}" for m in found]
     return f"; without them the mean recall (n {sum(scores.without.n):,}) is {'; '.join(parts)}"
 
 
