@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from collections.abc import Mapping
@@ -88,7 +89,7 @@ def at(axes: dict[str, Any] | list[dict[str, Any]], labels: Mapping[str, str]) -
             if isinstance(values, dict):
                 found |= values.get(label, {})
             else:
-                found |= {axis: value for value in values if str(value) == label}
+                found |= {key: value for key, value in itertools.product([axis], values) if str(value) == label}
     return found
 
 
