@@ -24,6 +24,7 @@ VERBS = {
     "evaluate": "score a run or a model folder on a split, with an interval on every number",
     "calibrate": "fit what turns a model's answers into scores that mean what they say",
     "compare": "put runs side by side, with a paired test",
+    "explain": "show what a model looks at: class maps and Grad-CAM of faces and mirrors, with checks",
     "study": "train and score the runs of a recipe, and put them into one table",
     "export": "make a model an ONNX, OpenVINO or torch.export file, compared with the model before it is kept",
     "serve": "answer over HTTP: a REST interface, a web page, metrics",

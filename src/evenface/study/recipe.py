@@ -37,7 +37,7 @@ from evenface.training.config import PRESETS, TrainConfig, from_dict, resolved
 
 KEYS = ("name", "about", "base", "runs", "seeds", "split", "tta", "output")
 
-IDLE = ("output", "device", "workers", "store", "save_minutes", "tensorboard")
+IDLE = ("output", "device", "workers", "store", "save_minutes", "tensorboard", "watch")
 """Settings that change no number of a run (or only its last digits, as another device does)."""
 
 _PLACES = ("folder", "manifest")

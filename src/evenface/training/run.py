@@ -37,6 +37,7 @@ from evenface.training.loop import Loop
 from evenface.training.optim import build_optimizer
 from evenface.training.progress import Bar, Board, Listeners, Progress
 from evenface.training.trainee import Trainee
+from evenface.training.watch import Watched, watched_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,6 +119,9 @@ def assemble(
     select_split = selection_split(config)
     stores = {name: _open(manifest, name, config, fabric.device, say) for name in ("train", select_split)}
     counts = stores["train"].manifest.counts()
+    seen_in = "train" if select_split == "test" else select_split  # what is watched leaves test alone
+    if config.watch is not None:
+        watched_rows(stores[seen_in].manifest, str(config.watch), config.data_seed)  # a wrong id is told before anything is made
 
     torch.manual_seed(config.seed)
     model = build_classifier(config.model, manifest.class_names, config.img_size, dropout=config.dropout)
@@ -185,6 +189,10 @@ def assemble(
         "weak": Weak(),
         "strong": Strong(mean),
     }
+    watched = None
+    if config.watch is not None and fabric.is_global_zero:
+        watched = Watched(stores[seen_in], seen_in, str(config.watch), config.data_seed, folder.path)
+        say(f"watched   {len(watched.part)} faces of {seen_in}, after every epoch; to see them: evenface explain {folder.path} --epochs")
     listeners: list[Progress] = []
     if stack is not None and fabric.is_global_zero:
         if config.tensorboard:
@@ -208,6 +216,7 @@ def assemble(
         Listeners(*listeners),
         precision,
         channels_last,
+        watched,
     )
     if saved is not None:
         loop.load_state_dict(saved)
