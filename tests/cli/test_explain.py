@@ -22,8 +22,8 @@ from evenface.explain import cam
 def watched(faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run at a size where maps have 2 x 2 cells, which watched a face of each class."""
     folder = tmp_path_factory.mktemp("runs") / "watched"
-    words = ("train", "--dataset", "folder", "--data-dir", faces, "--model", "test_resnet", "--img-size", 64, "--device", "cpu", "--precision", "fp32",
-             "-j", 1, "--method", "rbcf", "--epochs", 2, "-b", 7, "--watch", 1, "-q", "-o", folder)  # fmt: skip
+    words = ("train", "--dataset", "folder", "--data-dir", faces, "--model", "test_resnet", "--img-size", 64, "--device", "cpu",
+             "--precision", "fp32", "-j", 1, "--method", "rbcf", "--epochs", 2, "-b", 7, "--watch", 1, "-q", "-o", folder)  # fmt: skip
     assert main([str(word) for word in words]) == 0
     return folder
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import cv2
@@ -98,7 +99,7 @@ def test_the_table_against_a_slow_loop(wide: Path) -> None:
                 x = torch.tensor(view.astype(np.float32) / 255).permute(2, 0, 1)[None]
                 with torch.no_grad():
                     curve.append(float(model(x).logits.softmax(1)[0, target]))
-        areas = [sum((a + b) / 2 for a, b in zip(c, c[1:], strict=False)) / 10 for c in curves]
+        areas = [sum((a + b) / 2 for a, b in itertools.pairwise(c)) / 10 for c in curves]
         inserted.append(areas[0])
         deleted.append(areas[1])
         wholes.append(curves[0][-1])

@@ -113,7 +113,7 @@ def test_a_number_may_be_one_in_yaml() -> None:
 
 
 def test_it_names_no_other_run_of_a_study() -> None:
-    from evenface.study.recipe import matter
+    from evenface.study.plan import matter
 
     assert matter(TrainConfig(watch="1")) == matter(TrainConfig())
 

@@ -52,8 +52,8 @@ def grad_cam(features: Tensor, gradients: Tensor, relu: bool = True) -> Tensor:
 def grad_cam_plus_plus(features: Tensor, gradients: Tensor) -> Tensor:
     """Features and gradients (B, C, h, w) of a layer -> map (B, h, w), >= 0; a cell without gradient has no part in the weight.
 
-    The paper takes the derivatives of exp(z), which only scale the map. It was made for features after a relu: where they may be below 0 (Swin,
-    ConvNeXt), the denominator of a can come near 0, and single cells then count for too much.
+    The paper takes the derivatives of exp(z), which only scale the map. It was made for features after a relu: where they may be below 0
+    (Swin, ConvNeXt), the denominator of a can come near 0, and single cells then count for too much.
     """
     square = gradients**2
     below = 2 * square + gradients * square * features.sum(dim=(2, 3), keepdim=True)
@@ -84,7 +84,7 @@ def explain(
         faces: (n, S, S, 3), uint8 RGB, S being the model's size.
         method: one of `METHODS`. The maps of all but "class-map" are >= 0.
         classes: their names, in the order of the maps; None for all.
-        layer: "last": the features before the pool; "earlier": those before the last stage, on a finer grid, for the methods with gradients.
+        layer: "last": the features before the pool; "earlier": those before the last stage, on a finer grid; not for "class-map".
 
     Raises:
         ConfigError: an unknown method, class or layer, or a method that cannot explain this network.

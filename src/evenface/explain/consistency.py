@@ -4,8 +4,8 @@
     found.all.mean_squared, found.classes["fear"].correlation, found.loss
 
 Per face: `mean_squared`, the mean over classes and cells of (A - A_back)^2; `own`, the same of the map of the face's own class;
-`correlation`, of places only (`evenface.explain.class_maps`); `agree`, whether both views get the same class. `loss` is l_rbc of equation 3,
-the mean over faces and cells of sum_l B_l (A_l - A_back_l)^2 with the effective-number weights B (beta 0.999) of the model's training
+`correlation`, of places only (`evenface.explain.class_maps`); `agree`, whether both views get the same class. `loss` is l_rbc of equation
+3, the mean over faces and cells of sum_l B_l (A_l - A_back_l)^2 with the effective-number weights B (beta 0.999) of the model's training
 faces. `mean_squared`, `own` and `loss` grow with the square of the maps' scale, so they compare models whose logits are alike in size
 (`scale` is the mean over faces of the standard deviation of their logits over classes); `correlation` and `agree` do not.
 """

@@ -4,9 +4,9 @@
 
 The face is shown in grey. A signed map is drawn as its distance from its own mean (`places`), as on the page of the service: red where a
 place gives the class more points than the average place, blue where it gives fewer (`coolwarm`: evenly stepped, and told apart by the
-colour-blind). The mean itself, which decides between the classes, would paint the whole face in one colour; it stands beside the name. A map
-that is never below 0 goes from nothing to yellow (`inferno`). The stronger, the less of the face shines through. Thin lines are the borders
-of the cells: inside a cell the map tells nothing, the smooth colours are drawn between the cells' middles.
+colour-blind). The mean itself, which decides between the classes, would paint the whole face in one colour; it stands beside the name. A
+map that is never below 0 goes from nothing to yellow (`inferno`). The stronger, the less of the face shines through. Thin lines are the
+borders of the cells: inside a cell the map tells nothing, the smooth colours are drawn between the cells' middles.
 """
 
 from __future__ import annotations

@@ -3,10 +3,10 @@
     report = check_methods(recognizer, crops, ["class-map", "grad-cam"])
     report.rows[0].insertion, report.rows[0].gain              # Mean(value, low, high)
 
-Pixels of the face are ranked by the map, highest first. **Insertion** starts from the blurred face and puts the sharp pixels in; **deletion**
-starts from the face and blurs them. Each gives a curve of the score of the class that the model chose for the face, and the area under it,
-0 to 1: a map that shows what counts has a high insertion and a low deletion. `gain` is (insertion - deletion) minus that of the random map,
-face by face: 0 means that the map tells nothing.
+Pixels of the face are ranked by the map, highest first. **Insertion** starts from the blurred face and puts the sharp pixels in;
+**deletion** starts from the face and blurs them. Each gives a curve of the score of the class that the model chose for the face, and the
+area under it, 0 to 1: a map that shows what counts has a high insertion and a low deletion. `gain` is (insertion - deletion) minus that of
+the random map, face by face: 0 means that the map tells nothing.
 
 Two maps stand beside the methods: `random` has independent noise in the same number of cells (its smoothness is that of the others, which
 matters), and `centre` falls off from the middle of the face, the same one for all faces: aligned faces have their eyes and mouths where

@@ -4,7 +4,8 @@
     sheet_figure([seen, ...])                        # Fig. 8: target and nearest other class of face and mirror
     epochs_figure(read_watched(run), crops)          # Fig. 7
 
-Within a face all maps have one scale. A class map gives points: its mean plus the bias is the logit. Figures are matplotlib's, made without pyplot and without any global state.
+Within a face all maps have one scale. A class map gives points: its mean plus the bias is the logit. Figures are matplotlib's, made without
+pyplot and without any global state.
 """
 
 from __future__ import annotations
@@ -88,7 +89,8 @@ class Seen:
     def difference(self, name: str) -> np.ndarray:
         """Of its map and the mirror's, means included, (h, w)."""
         a, b = self.maps_of(name)
-        return a - b if self.signed else np.abs(a - b)
+        found: np.ndarray = a - b if self.signed else np.abs(a - b)
+        return found
 
     def line(self) -> str:
         """What it is, and what the model says of it and of its mirror."""

@@ -251,7 +251,7 @@ def _tables(folder: Path, seen: Sequence[Seen]) -> list[Path]:
         numbers = [f"{value:.6g}" for value in (face.correlation, face.mean_squared, *values)]
         writer.writerow([each.name, each.label or "", each.says, *numbers])
     write_text(folder / "faces.csv", text.getvalue())
-    arrays = {
+    arrays: dict[str, Any] = {
         "names": np.array([each.name for each in seen]),
         "labels": np.array([each.label or "" for each in seen]),
         "class_names": np.array(names),

@@ -28,7 +28,7 @@ def consistency_table(found: Consistency, title: str) -> Grid:
     loss = "" if found.loss is None else f"l_rbc (equation 3, B of the training faces, beta 0.999): {_mean(found.loss)}. "
     notes = (
         f"{loss}Standard deviation of a face's logits over the classes: {found.scale:.2f}.",
-        "squared: mean over classes and cells of (A - A_back)^2; own: of the map of the face's own class. Both grow with the logits' scale.",
+        "squared: mean over classes and cells of (A - A_back)^2; own: of the face's own class. Both grow with the logits' scale.",
         "correlation: of the places, free of scale. same class: the model's answer to face and mirror, %.",
     )
     head = ("faces of", "n", "squared", "own", "correlation", "same class")

@@ -26,7 +26,7 @@ def load_manifest(config: TrainConfig) -> Manifest:
     """
     manifest = load_dataset(config.dataset, config.data_dir, classes=config.classes, labels=config.labels)
     if config.exclude is not None:
-        manifest = _without(manifest, Path(config.exclude))
+        manifest = without(manifest, Path(config.exclude))
     if config.protocol == "validation" and "validation" not in manifest.splits and "train" in manifest.splits:
         manifest = stratified_validation(manifest, config.val_fraction, seed=config.data_seed)
     if config.imbalance is not None:
@@ -44,7 +44,12 @@ def selection_split(config: TrainConfig) -> str:
     return "test" if config.protocol == "paper" else "validation"
 
 
-def _without(manifest: Manifest, path: Path) -> Manifest:
+def without(manifest: Manifest, path: Path) -> Manifest:
+    """The manifest without the ids that a file lists, one a line.
+
+    Raises:
+        ConfigError: the file cannot be read, or lists no face of the set.
+    """
     try:
         drop = {line.split(",")[0].strip() for line in path.read_text().splitlines()}
     except OSError as error:

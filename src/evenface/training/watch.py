@@ -4,8 +4,8 @@
     for epoch in read_watched("runs/x"):
         epoch.number, epoch.ids, epoch.maps.shape       # 3, ("fer0028638", ...), (n, L, h, w)
 
-Epoch 0 is the network before its first step. The faces are of the validation split, or of train where the run has none (`--protocol paper`);
-test is never looked at. Watching changes no bit of the run. A file holds no picture: the faces stay where the data are.
+Epoch 0 is the network before its first step. The faces are of the validation split, or of train where the run has none (`--protocol
+paper`); test is never looked at. Watching changes no bit of the run. A file holds no picture: the faces stay where the data are.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import dataclasses
 import re
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -90,7 +91,7 @@ class Watched:
             found.append([t.float().cpu().numpy() for t in (out.maps, mirror.maps.flip(-1), out.logits.float().softmax(1))])
         model.train(was_training)
         maps, back, scores = (np.concatenate(each) for each in zip(*found, strict=True))
-        arrays = {
+        arrays: dict[str, Any] = {
             "ids": np.array(self.part.ids()),
             "labels": np.array(self.part.table["label"].to_pylist()),
             "split": np.array(self.split),
