@@ -120,6 +120,8 @@ def test_the_check_as_a_table_and_as_json(cli: Any, watched: Path, home: Path) -
     assert found["check"]["n"] == 4
     assert list(found["check"]["methods"]) == ["grad-cam", "random", "centre"]
     assert json.loads((home / "numbers" / "check.json").read_text()) == found
+    finer = json.loads(cli("explain", watched, "--check", 2, "--format", "json", "--layer", "earlier").out)
+    assert list(finer["check"]["methods"]) == ["grad-cam", "grad-cam++", "layer-cam", "random", "centre"]
     low, high = found["check"]["methods"]["grad-cam"]["insertion"]["ci95"]
     assert 0 <= low <= found["check"]["methods"]["grad-cam"]["insertion"]["mean"] <= high <= 1
 

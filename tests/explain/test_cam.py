@@ -92,8 +92,8 @@ def faces_of(n: int, size: int) -> np.ndarray:
     [
         ("test_resnet", 96),
         ("mobilenetv2_050", 64),
-        ("swin_s3_tiny_224", 64),
-        ("convnext_atto", 96),
+        pytest.param("swin_s3_tiny_224", 64, marks=pytest.mark.slow),
+        pytest.param("convnext_atto", 96, marks=pytest.mark.slow),
         ("dlib_face_resnet_13", 112),
     ],
 )
@@ -162,10 +162,12 @@ def test_every_kind_of_network_is_explained_or_says_why_not(kind: str) -> None:
     assert explain(model, faces).shape[:2] == (1, 7)
     if kind in ("patches", "regions"):
         assert supported(model) == ("class-map",)
+        assert supported(model, "earlier") == ()
         with pytest.raises(ConfigError, match="class-map"):
             explain(model, faces, method="grad-cam")
         return
     assert supported(model) == METHODS
+    assert supported(model, "earlier") == METHODS[1:]
     for method in METHODS[1:]:
         assert explain(model, faces, method=method, classes=["fear"]).shape == (1, 1, 3, 3)
         assert explain(model, faces, method=method, classes=["fear"], layer="earlier").shape == (1, 1, 6, 6)

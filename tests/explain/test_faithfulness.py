@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from evenface.errors import DataError
+from evenface.explain import faithfulness
 from evenface.explain.cells import upsample
 from evenface.explain.faithfulness import STEPS, area, check_methods, insertion_deletion, mean_of
 from evenface.explain.tables import check_table
@@ -119,6 +121,24 @@ def test_the_table_against_a_slow_loop(wide: Path) -> None:
     text = check_table(found, "3 faces").text(110)
     assert f"{row.insertion.value:.3f} [" in text
     assert found.to_dict()["methods"]["random"]["gain"] is None
+
+
+def test_random_maps_have_the_cells_of_the_layer(wide: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes = []
+    original = insertion_deletion
+
+    def spy(predict: Any, face: np.ndarray, cells: np.ndarray, target: int, **more: Any) -> np.ndarray:
+        shapes.append(cells.shape)
+        return original(predict, face, cells, target, **more)
+
+    monkeypatch.setattr(faithfulness, "insertion_deletion", spy)
+    face = np.random.default_rng(0).integers(0, 255, (1, PX, PX, 3), dtype=np.uint8)
+    model = load_model(wide)[0]
+    constant = lambda views: np.tile([0.9, 0.1], (len(views), 1))  # noqa: E731
+    found = check_methods(model, constant, face, ["layer-cam"], layer="earlier")
+    assert shapes == [(6, 6)] * 3
+    assert found.rows[0].gain is not None
+    assert (found.rows[0].insertion.value, found.rows[0].gain.value) == (pytest.approx(0.9), pytest.approx(0))
 
 
 def test_no_face_is_no_check(wide: Path) -> None:

@@ -60,7 +60,7 @@ def test_what_is_kept_is_what_the_network_says(settings: Settings, tiny_set: Pat
     assert not np.allclose(start.maps, after.maps)
 
 
-@pytest.mark.parametrize("how", ["stop", "kill"])
+@pytest.mark.parametrize("how", ["stop", pytest.param("kill", marks=pytest.mark.slow)])
 def test_a_stopped_run_goes_on_with_them(settings: Settings, at_step: Callable[..., type[BaseException]], how: str) -> None:
     config = settings(watch="1", epochs=3)
     train(config)

@@ -85,9 +85,9 @@ def run(args: argparse.Namespace) -> int:
     if args.epochs:
         return _epochs(args, model)
     how = How(args.method or "class-map", args.layer, _list(args.classes))
-    if args.check is None or args.method is not None:
+    if not args.consistency and (args.check is None or args.method is not None):
         check(model.network, how.method, how.classes, how.layer)
-    require_cells(model, how.layer if args.check is None else "last")
+    require_cells(model, "last" if args.consistency else how.layer)
     if args.consistency:
         return _consistency(args, model)
     return _check_methods(args, model) if args.check is not None else _pictures(args, model, how)
@@ -165,13 +165,15 @@ def _check_methods(args: argparse.Namespace, model: Model) -> int:
     import numpy as np
 
     from evenface.cli.progress import Watch
-    from evenface.errors import DataError
+    from evenface.errors import ConfigError, DataError
     from evenface.explain.cam import supported
     from evenface.explain.faithfulness import check_methods
     from evenface.explain.run import Photos, cuts_of, cuts_of_photos, drawn, store_of
 
     network = model.network
-    methods = supported(network) if args.method is None else (args.method,)
+    methods = supported(network, args.layer) if args.method is None else (args.method,)
+    if not methods:
+        raise ConfigError(f"This network ('{network.kind}') has class maps only, which are of the last layer; leave out --layer earlier.")
     where: dict[str, Any] = {"photos": list(args.inputs)}
     with Watch(quiet=args.quiet) as watch:
         if args.inputs:

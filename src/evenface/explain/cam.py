@@ -119,9 +119,10 @@ def torch_model(recognizer: Recognizer) -> Classifier:
     return recognizer.runtime.model
 
 
-def supported(model: Classifier) -> tuple[str, ...]:
-    """The methods that can explain this network."""
-    return METHODS[:1] if isinstance(model, Regions | Patches) else METHODS
+def supported(model: Classifier, layer: str = "last") -> tuple[str, ...]:
+    """The methods that can explain this network from that layer."""
+    found = METHODS[:1] if isinstance(model, Regions | Patches) else METHODS
+    return found if layer == "last" else tuple(name for name in found if name != "class-map")
 
 
 def check(model: Classifier, method: str, classes: Sequence[str] | None = None, layer: str = "last") -> list[int]:

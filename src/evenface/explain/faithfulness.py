@@ -97,7 +97,8 @@ def check_methods(
         model: whose maps; on its device.
         predict: its scores: uint8 (n, S, S, 3) RGB -> (n, L); `Recognizer.scores` does.
         faces: (n, S, S, 3), uint8 RGB.
-        methods: of `evenface.explain.cam.METHODS`; a class map is always of the last layer.
+        methods: of `evenface.explain.cam.METHODS`.
+        layer: of all of them; "earlier" leaves no class map. The random maps have the cells of that layer.
         seed: of the random maps and of the resamples.
 
     Raises:
@@ -113,10 +114,7 @@ def check_methods(
     done = 0
     for i, face in enumerate(faces):
         target = [model.class_names[chosen[i]]]
-        cells = {
-            name: explain(model, [face], method=name, classes=target, layer="last" if name == "class-map" else layer)[0, 0]
-            for name in methods
-        }
+        cells = {name: explain(model, [face], method=name, classes=target, layer=layer)[0, 0] for name in methods}
         shape = next(iter(cells.values())).shape if cells else model.backbone.grid
         cells |= {"random": noise.random(shape, np.float32), "centre": _centre(shape)}
         for name, values in cells.items():

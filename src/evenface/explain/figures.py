@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 DPI = 110
 COLUMNS = 8  # epochs that are drawn at most
 _BOX, _GAP = 1.3, 0.08  # inches: the side of a drawn face, and what is between two
+_NAMES = {"class-map": "class maps", "grad-cam": "Grad-CAM", "grad-cam++": "Grad-CAM++", "layer-cam": "LayerCAM"}
 _NARROWEST = 7.8  # inches that the lines of text need
 
 
@@ -118,7 +119,7 @@ def face_figure(seen: Seen) -> Figure:
     write(figure, 0.15, top - 0.22, words(seen.name, 25 + 10 * len(columns)), fontsize=11, fontweight="bold", color=INK, va="center")
     write(figure, 0.15, top - 0.45, seen.line(), fontsize=9, color=INK, va="center")
     h, w = seen.maps_of(columns[0])[0].shape
-    what = f"{seen.method.replace('class-map', 'class map')}s of {h} x {w} cells; face and mirror: {seen.numbers()}"
+    what = f"{_NAMES[seen.method]}, {h} x {w} cells; face and mirror: {seen.numbers()}"
     write(figure, 0.15, top - 0.65, what, fontsize=9, color=FAINT, va="center")
     rows = [top - 0.78 - (row + 1) * row_height for row in range(2)]
     rows.append(rows[1] - _BOX - 0.1)

@@ -37,7 +37,13 @@ def consistency_table(found: Consistency, title: str) -> Grid:
 
 def _row(name: str, each: Agreement) -> tuple[str, ...]:
     agree = Mean(100 * each.agree.value, 100 * each.agree.low, 100 * each.agree.high)
-    return (name, f"{each.n:,}", _mean(each.mean_squared), _mean(each.own), _mean(each.correlation), _mean(agree, digits=1))
+    squared, own = (_mean(value, digits=_digits(value.value)) for value in (each.mean_squared, each.own))
+    return (name, f"{each.n:,}", squared, own, _mean(each.correlation), _mean(agree, digits=1))
+
+
+def _digits(value: float) -> int:
+    """Behind the point, for numbers of any size: three that count, or all before it."""
+    return max(0, 3 - len(f"{value:.0f}")) if value >= 1 else 3
 
 
 def _mean(value: Mean, sign: str = "", digits: int = 3) -> str:
