@@ -186,8 +186,7 @@ def _check_methods(args: argparse.Namespace, model: Model) -> int:
             where = {"dataset": part.name, "split": args.split, "seed": args.seed}
         watch.begin("faces", 1)
         faces = np.stack([cut.crop for cut in cuts])
-        predict = lambda views: model.recognizer.scores(list(views))  # noqa: E731
-        found = check_methods(network, predict, faces, methods, layer=args.layer, seed=args.seed, progress=watch.parts)
+        found = check_methods(network, model.recognizer.scores, faces, methods, layer=args.layer, seed=args.seed, progress=watch.parts)
     from evenface.explain.tables import check_table
 
     title = f"{found.n:,} faces" + (f" of {where['dataset']} {args.split}, seed {args.seed}" if "dataset" in where else " of the photos")

@@ -1,6 +1,6 @@
 """Does a heat map show what the model goes by? Insertion and deletion (Petsiuk et al., "RISE", BMVC 2018), against maps that know nothing.
 
-    report = check_methods(recognizer, crops, ["class-map", "grad-cam"])
+    report = check_methods(model, recognizer.scores, crops, ["class-map", "grad-cam"])
     report.rows[0].insertion, report.rows[0].gain              # Mean(value, low, high)
 
 Pixels of the face are ranked by the map, highest first. **Insertion** starts from the blurred face and puts the sharp pixels in;
@@ -36,7 +36,7 @@ BASELINES = ("random", "centre")
 STEPS = 10  # of the curves: every tenth of the pixels
 BLUR = 0.1  # standard deviation of the blur, relative to the side: eyes and mouth are gone, the head is still there
 RESAMPLES = 2000
-Predict = Callable[[np.ndarray], np.ndarray]
+Predict = Callable[[Sequence[np.ndarray]], np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def check_methods(
 
     Args:
         model: whose maps; on its device.
-        predict: its scores: uint8 (n, S, S, 3) RGB -> (n, L); `Recognizer.scores` does.
+        predict: its scores: n faces (S, S, 3), uint8 RGB -> (n, L); `Recognizer.scores` does.
         faces: (n, S, S, 3), uint8 RGB.
         methods: of `evenface.explain.cam.METHODS`.
         layer: of all of them; "earlier" leaves no class map. The random maps have the cells of that layer.
@@ -107,7 +107,7 @@ def check_methods(
     """
     if not len(faces):
         raise DataError("A check needs at least one face.")
-    chosen = predict(faces).argmax(axis=1)
+    chosen = predict(list(faces)).argmax(axis=1)
     noise = np.random.default_rng(seed)
     parts: dict[str, list[np.ndarray]] = {name: [] for name in (*methods, *BASELINES)}
     total = len(parts) * len(faces)
@@ -155,7 +155,7 @@ def insertion_deletion(
     for step in range(steps + 1):
         inside = (place < round(step / steps * size * size)).reshape(size, size, 1)
         views += [np.where(inside, face, blurred), np.where(inside, blurred, face)]
-    scores = predict(np.stack(views))[:, target]
+    scores = predict(views)[:, target]
     return scores.reshape(steps + 1, 2).T
 
 
