@@ -25,6 +25,7 @@ VERBS = {
     "evaluate": "score a run or a model folder on a split, with an interval on every number",
     "calibrate": "fit what turns a model's answers into scores that mean what they say",
     "compare": "put runs side by side, with a paired test",
+    "explain": "show what a model looks at: class maps and Grad-CAM of faces and mirrors, with checks",
     "study": "train and score the runs of a recipe, and put them into one table",
     "report": "write a page of one run or of many: figures, tables, faces, how to reproduce it",
     "reported": "the tables of the paper as printed, and which of their numbers add up",

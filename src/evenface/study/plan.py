@@ -24,7 +24,7 @@ from evenface.study.settings import config_of
 from evenface.training.config import TrainConfig, resolved
 
 
-IDLE = ("output", "device", "workers", "store", "save_minutes", "tensorboard")
+IDLE = ("output", "device", "workers", "store", "save_minutes", "tensorboard", "watch")
 """Settings that change no number of a run (or only its last digits, as another device does)."""
 
 
