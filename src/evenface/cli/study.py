@@ -13,15 +13,13 @@ The table is printed and written to table.md and table.csv in the study's folder
 from __future__ import annotations
 
 import argparse
-import functools
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from rich.console import Console
 
@@ -57,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from evenface.cli.output import console
+    from evenface.cli.study_runs import bring
     from evenface.cli.study_table import show
     from evenface.errors import ConfigError
     from evenface.study import collect, plan, read_recipe
@@ -95,48 +94,6 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def bring(recipe: Recipe, runs: Sequence[Run], args: argparse.Namespace, out: Console, command: Sequence[str]) -> dict[str, str]:
-    """Brings runs to their end; those that failed, and why."""
-    from evenface.errors import TrainingError
-    from evenface.study import Task, state_of
-
-    if all(state_of(each, recipe.split, recipe.tta).done for each in runs):
-        return {}
-    check_data(runs, recipe.split)
-    try:
-        return engine(args)(runs, Task(recipe.split, recipe.tta, command), say=lambda text: say(out, text))
-    except TrainingError as error:
-        raise TrainingError(f"{error} Go on with: {shlex.join(command)}") from error
-
-
-def engine(args: argparse.Namespace) -> Callable[..., dict[str, str]]:
-    """What brings runs to their end, as the flags want it."""
-    from evenface import study
-
-    if args.engine == "local":
-        return functools.partial(study.run_locally, jobs=args.jobs)
-    from evenface.study.cluster import run_on_ray
-
-    return functools.partial(run_on_ray, jobs=args.jobs, address=args.address, cpus=args.cpus_per_run)
-
-
-def check_data(runs: Sequence[Run], split: str) -> None:
-    """What is wrong with the data, or a start that is not there, is told at once and not by each run."""
-    from evenface.errors import ModelError
-    from evenface.study.plan import starts_from_file
-    from evenface.training.data import load_manifest
-
-    for run in runs:
-        if run.after is None and starts_from_file(run.config) and not Path(run.config.init).expanduser().exists():
-            raise ModelError(
-                f"{run.name} starts from {run.config.init}, which is not here; give your file with --init FILE, "
-                "or another start with --init pretrained (ImageNet weights)."
-            )
-
-    for each in {(run.config.dataset, run.config.data_dir): run for run in runs}.values():
-        load_manifest(each.config).split(split)
-
-
 def _numbers(text: str) -> list[int]:
     from evenface.errors import ConfigError
 
@@ -144,10 +101,6 @@ def _numbers(text: str) -> list[int]:
         return [int(word) for word in text.split(",")]
     except ValueError:
         raise ConfigError(f"--seeds takes whole numbers with commas between them, such as 0,1,2; not '{text}'.") from None
-
-
-def say(console: Console, text: str) -> None:
-    console.print(text, highlight=False, soft_wrap=True, markup=False)
 
 
 def _list(console: Console, recipe: Recipe, whole: Sequence[Run], runs: Sequence[Run], output: Path, jobs: int) -> None:
