@@ -93,7 +93,8 @@ def _main(args: argparse.Namespace, command: list[str]) -> int:
             failed = run_locally(runs, Task(recipe.split, recipe.tta, command), jobs=args.jobs, say=say)
     except TrainingError as error:
         stopped = f"{error} Go on with: {shlex.join(command)}"
-    write(recipe, runs, place, FINE)
+    if _done(recipe, runs):
+        write(recipe, runs, place, FINE)
     for name, reason in failed.items():
         print(f"leaderboard: {name} failed: {reason}", file=sys.stderr)
     if stopped:

@@ -170,6 +170,16 @@ def test_nothing_is_there_yet(leaderboard: Any, recipe: Path, tmp_path: Path, ca
         leaderboard.main(["--minutes", "0"])
 
 
+def test_runs_that_all_fail_are_told(
+    leaderboard: Any, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(leaderboard, "run_locally", lambda runs, task, **options: {str(run): "no luck" for run in runs})
+    monkeypatch.setattr(leaderboard, "load_manifest", lambda config: type("M", (), {"split": lambda self, name: None})())
+    assert leaderboard.main(["--recipe", str(recipe), "--document", str(tmp_path / "board.md")]) == 1
+    assert "leaderboard: ce s0 failed: no luck" in capsys.readouterr().err
+    assert not (tmp_path / "board.md").exists()
+
+
 def test_it_stops_when_its_minutes_are_over_and_writes_what_is_there(
     leaderboard: Any, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

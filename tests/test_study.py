@@ -446,11 +446,14 @@ def test_whatever_goes_wrong_no_process_is_left_behind(play: Any, tmp_path: Path
 
 def test_a_folder_that_was_killed_before_its_first_state_is_made_anew(play: Any, tmp_path: Path) -> None:
     (run,) = plan(recipe_of(tmp_path, base={"epochs": 2}, runs={"a": {}}))
-    (run.folder / "tensorboard").mkdir(parents=True)
+    for name in ("tensorboard", "watched"):
+        (run.folder / name).mkdir(parents=True)
+    (run.folder / "watched" / "epoch-0000.npz").write_bytes(b"the faces before the first state")
     (run.folder / ".last.ckpt.part").write_bytes(b"half")
     (run.folder / "config.yaml").write_text(run.config.to_yaml())
     assert play({"a": {}}) == {}
     assert not (run.folder / ".last.ckpt.part").exists()
+    assert not (run.folder / "watched").exists()
 
 
 def test_a_run_that_another_process_is_at_is_left_out(play: Any, tmp_path: Path) -> None:

@@ -143,7 +143,8 @@ def evaluate(
             provenance["paper"] = _as_papers_report(run / "log.csv")
     same_data = own_data or (config is None and manifest.name == about.dataset)
     fitted_here = prior != "model" and about.fitted is not None and (about.fitted.dataset, about.fitted.split) == (manifest.name, split)
-    provenance["optimistic"] = (same_data and chosen_on(about, split)) or fitted_here
+    met = same_data and learned_from_all(about)
+    provenance |= {"optimistic": (same_data and chosen_on(about, split)) or fitted_here or met, **({"learned_from": True} if met else {})}
     metrics = summarise(
         predictions.true,
         predictions.predicted,
@@ -199,7 +200,7 @@ def compare(
             raise ConfigError(f"{folder} {what}; run: evenface evaluate {folder} --split {split}{flag}")
         about = read_config(model_path)
         counts = counts or about.train_counts
-        if chosen_on(about, split):
+        if chosen_on(about, split) or learned_from_all(about):
             optimistic.append(str(folder))
         options.append((folder, config, about))
         found.append((folder, config.seed, read_predictions(file)))
@@ -207,7 +208,9 @@ def compare(
     table = [RunPredictions.of(str(folder), label, seed, p) for (folder, seed, p), label in zip(found, labels, strict=True)]
     comparison = compare_runs(table, without_duplicates=without_duplicates, resamples=resamples)
     if optimistic:
-        note = f"Optimistic: {', '.join(optimistic)} chose the epoch on these very images; not an estimate for new faces."
+        note = (
+            f"Optimistic: {', '.join(optimistic)} chose the epoch on these very images or learned from them; not an estimate for new faces."
+        )
         comparison = dataclasses.replace(comparison, notes=(*comparison.notes, note))
     return comparison, counts
 
@@ -342,6 +345,11 @@ def chosen_on(about: ModelConfig, split: str) -> bool:
     """Whether the model's epoch was chosen on that split."""
     selection = about.details.get("selection")
     return isinstance(selection, dict) and selection.get("split") == split
+
+
+def learned_from_all(about: ModelConfig) -> bool:
+    """Whether the model was distilled on the faces of all splits (`--all-splits`), those of test among them."""
+    return bool((about.method or {}).get("all_splits"))
 
 
 def _predictions(part: Manifest, whole: Manifest, split: str, about: ModelConfig, probabilities: np.ndarray, workers: int) -> Predictions:

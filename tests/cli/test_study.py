@@ -127,7 +127,7 @@ def test_a_search_from_the_list_to_the_table(cli: Any, faces: Path, monkeypatch:
     listed = cli("study", file, "--dry-run")
     assert (listed.code, listed.err) == (0, "")
     assert "2 of 2 trials are not drawn yet" in listed.out
-    assert "estimated from a probe" in listed.out
+    assert re.search(r"To come: .+ of trials at most and .+ for the table, with --jobs 1; estimated from a probe", listed.out)
     cli("study", file, "--only", "ce").refused(2, "--only does not go with a recipe that has `search`")
     answer = cli("study", file)
     assert answer.code == 0, answer.err
@@ -138,6 +138,10 @@ def test_a_search_from_the_list_to_the_table(cli: Any, faces: Path, monkeypatch:
     assert f"lr: {lines[0]['lr']}" in answer.out
     rows = list(csv.DictReader(Path("runs/small/table.csv").read_text().splitlines()))
     assert {row["run"] for row in rows} == {"ce", f"eac.t{lines[0]['trial']}"}
+    said = f"Chosen on validation among 2 trials with the seed 0: eac.t{lines[0]['trial']}. ce: not searched for"
+    assert said in Path("runs/small/table.md").read_text()
+    assert "To come" not in cli("study", file, "--dry-run").out
+    assert "To come" in cli("study", file, "--dry-run", "--seeds", "0,1").out
     assert len(scores_of("test")) == 2  # the other trial never saw test
 
 

@@ -25,7 +25,7 @@ from evenface.methods.base import Batch
 from evenface.model_folder import load_model
 from evenface.models.classifier import build_classifier
 from evenface.models.init import load_init
-from evenface.runs import evaluate
+from evenface.runs import compare, evaluate
 from evenface.training.config import TrainConfig
 from evenface.training.loop import Loop
 
@@ -184,6 +184,17 @@ def test_a_student_learns_the_answers_and_is_a_model(settings: Settings, models:
     found = evaluate(result.folder, split="test", device="cpu")
     assert found.metrics["n"] == 12
     assert model.class_names == about.class_names
+
+
+def test_scores_on_faces_that_were_learned_from_are_optimistic(settings: Settings, models: list[str]) -> None:
+    apart = distill(settings(tuple(models), output="apart", epochs=1)).folder
+    assert evaluate(apart, split="test", device="cpu").metrics["optimistic"] is False
+    met = distill(settings(tuple(models), output="met", epochs=1, all_splits=True)).folder
+    assert evaluate(met, split="test", device="cpu").metrics["optimistic"] is True
+    card = (met / "best" / "README.md").read_text()
+    assert "(optimistic: the model learned from these faces)" in card
+    assert "Optimistic: the model learned, without labels, on these test faces; no estimate for new ones." in card
+    assert "learned from them" in compare([met])[0].notes[-1]
 
 
 def test_the_state_holds_no_teacher(settings: Settings) -> None:

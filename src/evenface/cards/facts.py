@@ -31,7 +31,7 @@ Scores = Mapping[str, Any]
 
 _OF_METRICS = (
     *("dataset", "split", "n", "class_names", "confusion", "overall", "mean_recall", "macro_f1", "ci95", "per_class"),
-    *("duplicates_of_train", "tta", "prior", "calibration", "optimistic", "epoch", "command", "paper"),
+    *("duplicates_of_train", "tta", "prior", "calibration", "optimistic", "learned_from", "epoch", "command", "paper"),
 )
 _OF_ENVIRONMENT = ("command", "evenface", "python", "packages", "device", "precision", "threads", "processes", "notes", "data_ids")
 _PLACES = ("data_dir", "output", "device", "workers", "store", "save_minutes", "tensorboard", "watch", "unlabelled", "exclude")

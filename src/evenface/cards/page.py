@@ -86,7 +86,8 @@ def _summary(facts: Facts, main: Scores | None) -> str:
     numbers = (
         f"overall {rate(main['overall'], main['ci95']['overall'])}, mean recall {rate(main['mean_recall'], main['ci95']['mean_recall'])}"
     )
-    caution = " (optimistic: the epoch was chosen on these faces)" if main.get("optimistic") else ""
+    why = "the model learned from these faces" if main.get("learned_from") else "the epoch was chosen on these faces"
+    caution = f" (optimistic: {why})" if main.get("optimistic") else ""
     return f"{what} On {main['dataset']} {main['split']} (n = {main['n']:,}): {numbers}, percent with 95 % intervals{caution}."
 
 

@@ -63,6 +63,7 @@ def _remarks(scores: Scores) -> list[str]:
         found.append(f"No face of {', '.join(empty)}: left out of the means.")
     if scores.get("optimistic"):
         what = "the epoch was chosen" if scores["prior"] == "model" else "the epoch was chosen or the calibration fitted"
+        what = "the model learned, without labels," if scores.get("learned_from") else what
         found.append(f"Optimistic: {what} on these {scores['split']} faces; no estimate for new ones.")
     if scores.get("paper"):
         found.append(_as_papers(scores["paper"]))

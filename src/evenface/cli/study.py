@@ -13,6 +13,7 @@ The table is printed and written to table.md and table.csv in the study's folder
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from evenface.cli.output import console
-    from evenface.cli.study_runs import bring
+    from evenface.cli.study_runs import bring, numbers
     from evenface.cli.study_table import show
     from evenface.errors import ConfigError
     from evenface.study import collect, plan, read_recipe
@@ -68,16 +69,18 @@ def run(args: argparse.Namespace) -> int:
     output = recipe.output if args.output is None else args.output
     out = console()
     command = ["evenface", *sys.argv[1:]]
+    searched: tuple[str, ...] = ()
     if recipe.search is not None:
         if args.init is not None:
             raise ConfigError("--init goes with no search; change the `init` of the recipe.")
-        from evenface.cli.study_search import found_best
+        from evenface.cli.study_search import found_best, searched_note
 
         best = found_best(recipe, args, output, out, command)
         if best is None:
             return 0
+        searched = (searched_note(recipe, best),)
         recipe = best
-    seeds = None if args.seeds is None else _numbers(args.seeds)
+    seeds = None if args.seeds is None else numbers(args.seeds)
     whole = plan(recipe, data_dir=args.data_dir, init=args.init, seeds=seeds, output=output)
     only = None if args.only is None else [name.strip() for name in args.only.split(",")]
     runs = plan(recipe, data_dir=args.data_dir, init=args.init, seeds=seeds, output=output, only=only)
@@ -88,19 +91,11 @@ def run(args: argparse.Namespace) -> int:
     if len(failed) < len(runs):
         # A part of the runs is shown and not written: table.md is that of the whole recipe.
         result = collect(recipe, whole if only is None else runs, without_duplicates=args.without_duplicates)
+        result = dataclasses.replace(result, notes=(*searched, *result.notes))
         show(out, recipe, result, None if only is not None else output, command)
     for name, reason in failed.items():
         print(f"evenface study: {name} failed: {reason}", file=sys.stderr)
     return 1 if failed else 0
-
-
-def _numbers(text: str) -> list[int]:
-    from evenface.errors import ConfigError
-
-    try:
-        return [int(word) for word in text.split(",")]
-    except ValueError:
-        raise ConfigError(f"--seeds takes whole numbers with commas between them, such as 0,1,2; not '{text}'.") from None
 
 
 def _list(console: Console, recipe: Recipe, whole: Sequence[Run], runs: Sequence[Run], output: Path, jobs: int) -> None:

@@ -59,5 +59,19 @@ def check_data(runs: Sequence[Run], split: str) -> None:
         load_manifest(each.config).split(split)
 
 
+def numbers(text: str) -> list[int]:
+    """The value of --seeds.
+
+    Raises:
+        ConfigError: something else than whole numbers with commas between them.
+    """
+    from evenface.errors import ConfigError
+
+    try:
+        return [int(word) for word in text.split(",")]
+    except ValueError:
+        raise ConfigError(f"--seeds takes whole numbers with commas between them, such as 0,1,2; not '{text}'.") from None
+
+
 def say(console: Console, text: str) -> None:
     console.print(text, highlight=False, soft_wrap=True, markup=False)

@@ -65,6 +65,23 @@ def found_best(recipe: Recipe, args: argparse.Namespace, output: Path, out: Cons
     return with_best(recipe, best)
 
 
+def searched_note(recipe: Recipe, best: Recipe) -> str:
+    """What a reader of the final table must know: which runs were chosen among how many, and that the others were not.
+
+    Args:
+        recipe: as it was read.
+        best: what `found_best` made of it.
+    """
+    search = recipe.search
+    assert search is not None, "asked for by a recipe with one"
+    names = dict(zip(recipe.runs, best.runs, strict=True))
+    chosen = ", ".join(names[run] for run in search.runs)
+    trials = f"{search.trials} trial{'s' if search.trials > 1 else ''}{' each' if len(search.runs) > 1 else ''}"
+    others = [run for run in recipe.runs if run not in search.runs]
+    rest = f" {', '.join(others)}: not searched for, so a difference may be the search's and not the method's." if others else ""
+    return f"Chosen on validation among {trials} with the seed {recipe.seeds[0]}: {chosen}.{rest}"
+
+
 def _print(out: Console, recipe: Recipe, name: str, search: Search, trials: Sequence[Trial]) -> None:
     from evenface.report.trials import trials_grid
 
@@ -105,22 +122,38 @@ def _write(out: Console, name: str, search: Search, trials: Sequence[Trial], bes
 
 
 def _price(out: Console, recipe: Recipe, search: Search, args: argparse.Namespace, output: Path) -> None:
-    """How long the trials that are missing will take, if each takes what the run takes with the recipe's own settings."""
-    from evenface.cli.study_runs import say
+    """How long the trials that are missing will take, if each takes what the run takes with the recipe's own settings, and the table's
+    further runs: the best trial is there with the first seed already.
+    """
+    from evenface.cli.study_runs import numbers, say
     from evenface.study import State, plan, state_of
     from evenface.study.estimate import estimate_study, in_words
     from evenface.study.probe import Probe
-    from evenface.study.search import SPLIT, trials_of
+    from evenface.study.search import SPLIT, best_of, trials_of, with_best
 
     found = {name: trials_of(recipe, name, data_dir=args.data_dir, output=output) for name in search.runs}
     missing = {name: search.trials - sum(trial.recall is not None for trial in trials) for name, trials in found.items()}
     before = [trial.run for trials in found.values() for trial in trials if trial.state == "done"]
-    plain = plan(recipe, data_dir=args.data_dir, seeds=recipe.seeds[:1], output=output, only=search.runs)
-    states = [state_of(run, SPLIT, "none") for run in before] + [State(0, run.config.epochs, False, False) for run in plain]
-    estimate = estimate_study([*before, *plain], states, jobs=args.jobs, probe=Probe())
+    seeds = None if args.seeds is None else numbers(args.seeds)
+    known_best = not any(missing.values())
+    chosen = with_best(recipe, {name: best_of(trials) for name, trials in found.items()}) if known_best else recipe
+    table = plan(chosen, data_dir=args.data_dir, seeds=seeds, output=output)
+    plain = [run for run in plan(recipe, data_dir=args.data_dir, seeds=recipe.seeds[:1], output=output) if run.name in search.runs]
+    # A run that is searched for stands in the table with other settings than these: nothing of it is there yet.
+    untrained = {run.folder: State(0, run.config.epochs, False, False) for run in [*plain, *table] if run.name in search.runs}
+    known = [state_of(run, SPLIT, "none") for run in before]
+    further = [run for run in table if run.folder not in {each.folder for each in plain}]
+    runs = [*plain, *further]
+    states = [untrained.get(run.folder) or state_of(run, recipe.split, recipe.tta) for run in runs]
+    estimate = estimate_study([*before, *runs], [*known, *states], jobs=args.jobs, probe=Probe())
     took = {run.name: estimate.minutes[run.folder] for run in plain if run.folder in estimate.minutes}
     if set(missing) <= set(took):
-        whole = sum(count * took[name] for name, count in missing.items())
-        say(out, f"To come: {in_words(whole / args.jobs)} at most, with --jobs {args.jobs}; {estimate.source}.")
+        side = args.jobs if estimate.side_by_side else 1
+        trials = sum(count * took[name] for name, count in missing.items()) / side
+        if known_best and not any(run.folder in estimate.minutes for run in further):
+            return
+        rest = sum(estimate.minutes.get(run.folder, 0.0) for run in further) / side
+        say(out, f"To come: {in_words(trials)} of trials at most and {in_words(rest)} for the table, with --jobs {args.jobs}; "
+            f"{estimate.source}.")  # fmt: skip
     elif estimate.source:
         say(out, f"To come: {estimate.source}.")

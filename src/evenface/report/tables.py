@@ -205,6 +205,7 @@ def _optimistic(metrics: Mapping[str, Any]) -> str:
 
 def _optimistic_note(metrics: Mapping[str, Any]) -> list[str]:
     what = "the epoch was chosen" if metrics.get("prior", "model") == "model" else "the epoch was chosen or the calibration fitted"
+    what = "the model learned, without labels," if metrics.get("learned_from") else what
     text = f"Optimistic: {what} on these {metrics['split']} images; not an estimate for new faces."
     return [text] * bool(_optimistic(metrics)) + _paper_note(metrics)
 

@@ -48,11 +48,13 @@ class Estimate:
         minutes: by run folder, for those that are not done and of which something is known; at the speed they have side by side.
         wall: minutes until the last one has ended.
         source: what it is based on, as the end of a sentence.
+        side_by_side: whether trainings that run at the same time share the cores (and do not come one after another on a GPU).
     """
 
     minutes: Mapping[Path, float]
     wall: float
     source: str
+    side_by_side: bool = True
 
     @property
     def sum(self) -> float:
@@ -101,7 +103,7 @@ def estimate_study(runs: Sequence[Run], states: Sequence[State], *, jobs: int = 
             unknown = str(error).splitlines()[0]
             continue
         found[run.folder] = left * epoch / share / 60
-    return Estimate(found, _wall(runs, found, jobs if cpu else 1), _source(used, probed, probe, unknown))
+    return Estimate(found, _wall(runs, found, jobs if cpu else 1), _source(used, probed, probe, unknown), cpu)
 
 
 def _source(used: Sequence[_Finished], probed: int, probe: Probe | None, unknown: str) -> str:

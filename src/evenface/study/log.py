@@ -58,7 +58,7 @@ def _clear_stillborn(folder: Path) -> None:
     """Removes the folder of a run that was killed between its making and its first state: it holds nothing to go on from."""
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     parts = {name for name in names if name.startswith(".") and name.endswith(".part")}  # files that were being written
-    if names and names - parts <= {"config.yaml", "environment.json", "study.log", "tensorboard"}:
+    if names and names - parts <= {"config.yaml", "environment.json", "study.log", "tensorboard", "watched"}:
         if "study.log" in names:
             (folder / "study.log").rename(_beside(folder))
         shutil.rmtree(folder)
