@@ -143,11 +143,19 @@ def test_the_python_block_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest
 def test_the_recipe_of_the_documents(tmp_path: Path) -> None:
     from evenface.study import plan, read_recipe
 
-    (text,) = blocks(ROOT / "docs" / "studies.md", "yaml")
+    text, axes, search = blocks(ROOT / "docs" / "studies.md", "yaml")
     (tmp_path / "losses.yaml").write_text(text, encoding="utf-8")
     recipe = read_recipe(tmp_path / "losses.yaml")
     assert list(recipe.runs) == ["ce", "cb", "rbcf", "rbcf_mu1", "crt"]
     assert len(plan(recipe)) == 5 * 3
+    (tmp_path / "grid.yaml").write_text("runs: {rbcf: {method: rbcf}}\n" + axes, encoding="utf-8")
+    grid = plan(read_recipe(tmp_path / "grid.yaml"))
+    assert len(grid) == 3 * 2 * 2
+    assert (grid[1].name, grid[1].config.lr) == ("rbcf-50-0.5-swin", 3e-5)
+    (tmp_path / "search.yaml").write_text(text + search, encoding="utf-8")
+    wanted = read_recipe(tmp_path / "search.yaml").search
+    assert wanted is not None
+    assert (wanted.trials, wanted.runs, list(wanted.space)) == (20, ("rbcf",), ["lr", "method_options.mu", "schedule"])
 
 
 def test_the_python_block_of_the_studies_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -245,6 +245,8 @@ def test_what_makes_a_run_unfinished(copy: Run, study: tuple[Recipe, list[Run]],
     assert str(state_of(copy, "test", "none")) == "trained, not scored"  # scores of an epoch that was the best one once
     work(copy.config, Task())
     assert state_of(copy, "test", "none").done
+    metrics.write_text('{"epoch": ')  # half a copy
+    assert str(state_of(copy, "test", "none")) == "trained, not scored"
     assert not state_of(copied(study, tmp_path, lr=0.5), "test", "none").begun  # a changed setting is a new run
 
 

@@ -108,6 +108,7 @@ def test_what_a_search_says(tmp_path: Path) -> None:
         ({"space": {"lr": [1]}}, "or a list of two or more values"),
         ({"space": {"lr": {"low": 1}}}, "is {low: ..., high: ...}"),
         ({"space": {"lr": {"low": "x", "high": 1}}}, "'x' is no number"),
+        ({"space": {"lr": {"low": 1, "high": float("inf")}}}, "inf is no end of an interval; give a finite number"),
         ({"space": {"lr": {"low": 1, "high": 1}}}, "low (1) must be below high (1)"),
         ({"space": {"lr": {"low": 0, "high": 1, "log": True}}}, "and above 0 with log"),
         ({"space": {"lr": {"low": 0.1, "high": 1, "log": 3}}}, "log is true or false"),

@@ -272,14 +272,20 @@ def _require_own(folder: Path) -> None:
 
 
 def is_scored(run: Path, split: str, tta: str, prior: str = "model") -> bool:
-    """Whether a run has scores on that split, and they are those of the model that is its best one now (and of its calibration)."""
+    """Whether a run has scores on that split, and they are those of the model that is its best one now (and of its calibration).
+
+    A damaged file says that it has none, so that it is scored anew.
+    """
     stem = stem_of(split, tta, prior)
     metrics, about = run / f"metrics-{stem}.json", standing(run / "best") / CONFIG
     if not (run / f"predictions-{stem}.parquet").is_file() or not metrics.is_file() or not about.is_file():
         return False
-    then, now = (json.loads(file.read_text(encoding="utf-8")) for file in (metrics, about))
+    try:
+        then, now = (json.loads(file.read_text(encoding="utf-8")) for file in (metrics, about))
+    except ValueError:
+        return False
     keys = ("epoch",) if prior == "model" else ("epoch", "calibration")
-    return all(then.get(key) == now.get(key) for key in keys)
+    return isinstance(then, dict) and isinstance(now, dict) and all(then.get(key) == now.get(key) for key in keys)
 
 
 def find_model(folder: Path) -> tuple[TrainConfig | None, Path, Path]:

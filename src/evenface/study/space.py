@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -150,9 +151,12 @@ def _number(value: Any, where: str) -> float:
     try:
         if isinstance(value, bool):
             raise ValueError
-        return float(value)  # YAML takes 1e-4 for a text
+        number = float(value)  # YAML takes 1e-4 for a text
     except (TypeError, ValueError):
         raise ConfigError(f"{where}: {value!r} is no number.") from None
+    if not math.isfinite(number):
+        raise ConfigError(f"{where}: {value!r} is no end of an interval; give a finite number.")
+    return number
 
 
 def _is_whole(name: str, settings: Mapping[str, Any]) -> bool:
