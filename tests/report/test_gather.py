@@ -118,3 +118,12 @@ def test_runs_on_other_images_are_refused(squares: Path, tmp_path: Path) -> None
     runs, _ = find_runs([str(a), str(b)], tmp_path)
     with pytest.raises(DataError, match="different images"):
         read_scores(runs, "test", "none", "model")
+
+
+def test_a_log_that_was_broken(made: Made, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(made.one, tmp_path / "run"))
+    (run,), _ = find_runs([str(folder)], tmp_path)
+    (folder / "log.csv").write_text("epoch,validation_loss\n1,0.5\n,0.4\n2,nan\n")
+    assert run.log() == [{"epoch": 1.0, "validation_loss": 0.5}, {"epoch": 2.0}]
+    (folder / "log.csv").write_bytes(b"\xff\xfe")
+    assert run.log() == []

@@ -191,9 +191,9 @@ def _check_methods(args: argparse.Namespace, model: Model) -> int:
     with Watch(quiet=args.quiet) as watch:
         if args.inputs:
             cuts = list(cuts_of_photos(model, _photos(args), photos, args.workers))
-            _tell_of(photos)
             if not cuts:
                 raise DataError("No face was found in the pictures; for faces that are cut out already: --detector none.")
+            _tell_of(photos)
         else:
             part = _part(args, model)
             cuts = cuts_of(store_of(model, drawn(part, args.check, args.seed), args.workers))

@@ -71,12 +71,12 @@ class Run:
         return found if isinstance(found, dict) else {}
 
     def log(self) -> list[dict[str, float]]:
-        """The rows of `log.csv`, numbers only; none where there is no log."""
+        """The rows of `log.csv`, numbers only; none where there is no log that can be read. A row without its epoch is left out."""
         try:
             text = (self.scores / "log.csv").read_text(encoding="utf-8")
-        except OSError:
+        except (OSError, UnicodeDecodeError):
             return []
-        return [_numbers(row) for row in csv.DictReader(text.splitlines())]
+        return [row for row in map(_numbers, csv.DictReader(text.splitlines())) if "epoch" in row]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -168,9 +168,7 @@ def find_runs(entries: Sequence[str], beside: Path) -> tuple[list[Run], list[str
     return list(runs.values()), notes
 
 
-def stored(
-    run: Run, split: str, tta: str, prior: str, dataset: str | None, data_dir: str | None = None
-) -> tuple[Path, Path] | None:
+def stored(run: Run, split: str, tta: str, prior: str, dataset: str | None, data_dir: str | None = None) -> tuple[Path, Path] | None:
     """Its files of predictions and metrics on a split; None where they are missing, or those of a model that is no longer its best.
 
     Args:
