@@ -126,6 +126,13 @@ def test_the_check_as_a_table_and_as_json(cli: Any, watched: Path, home: Path) -
     assert 0 <= low <= found["check"]["methods"]["grad-cam"]["insertion"]["mean"] <= high <= 1
 
 
+def test_a_check_tells_of_photos_that_it_leaves_out(cli: Any, watched: Path, crops: Path) -> None:
+    answer = cli("explain", watched, crops, "--detector", "none", "--check", "--method", "class-map")
+    assert answer.code == 1
+    assert "broken.png cannot be read" in answer.err
+    assert "3 faces of the photos" in answer.out
+
+
 def test_the_consistency_of_a_split(cli: Any, watched: Path, home: Path) -> None:
     answer = cli("explain", watched, "--consistency")
     assert answer.code == 0, answer.err
@@ -174,6 +181,9 @@ def test_maps_of_a_single_cell_tell_of_no_place(cli: Any, trained: Path, home: P
         (("--check", "1"), "--check must be at least 2"),
         (("--seed", "-1"), "--seed must be at least 0"),
         (("--check", "3", "--epochs"), "not allowed with"),
+        (("--check", "3", "--classes", "fear"), "leave out --classes"),
+        (("--consistency", "--method", "layer-cam"), "leave out --method"),
+        (("--epochs", "--layer", "earlier"), "leave out --layer"),
         (("nowhere.png",), "There is no file or folder nowhere.png"),
         (("crops", "--dataset", "synthetic"), "leave out the INPUTs"),
         (("film.mp4",), "not films and cameras"),

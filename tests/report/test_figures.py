@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib import colormaps
 from matplotlib.collections import LineCollection
+from matplotlib.colors import to_rgb
 from PIL import Image
 from sklearn.metrics import average_precision_score, confusion_matrix, f1_score, precision_score, recall_score
 
@@ -59,6 +61,17 @@ def dots(axes: Any) -> list[float]:
     return [float(x) for line in axes.lines if line.get_linestyle() == "None" for x in line.get_xdata()]
 
 
+def contrast(one: Any, other: Any) -> float:
+    """WCAG 2's ratio of two colours, 1 to 21."""
+
+    def luminance(colour: Any) -> float:
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+        return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
 def test_the_bars_of_one_training(single: Scores) -> None:
     figure = recall_figure("recall", "test", single.class_names, single.n, single.comparison.methods)
     recalls = recall_score(single.true, single.predicted[0], average=None)
@@ -89,6 +102,12 @@ def test_the_confusion_matrices(many: Scores) -> None:
         n = 2 * dict(zip(many.class_names, many.n, strict=True))[row["true"]]  # of two trainings
         assert float(row["rate"]) == pytest.approx(int(row["count"]) / n)
         assert float(row["low"]) <= float(row["rate"]) <= float(row["high"])
+    for axes in figure.drawing.axes[:2]:  # letters stand out: WCAG 2 asks for 3 of large ones and 4.5 of small ones
+        for text in axes.texts:
+            column, row = (round(v) for v in text.get_position())
+            ground = colormaps["Blues"](float(axes.images[0].get_array()[row, column]) / 100)
+            assert contrast(text.get_color(), ground) > 4
+            assert text.get_alpha() is None
     images = [axes.images[0] for axes in figure.drawing.axes if axes.images]
     assert [image.get_clim() for image in images] == [(0, 100)] * 2  # one scale
     assert images[1].get_array().data.ravel() == pytest.approx([100 * float(row["rate"]) for row in rows[9:]])

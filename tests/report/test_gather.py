@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from evenface.errors import ConfigError, DataError, ModelError
 from evenface.evaluation.records import Predictions, read_predictions, write_predictions
-from evenface.report.gather import find_runs, read_scores
+from evenface.report.gather import evaluate_command, find_runs, read_scores
 
 from .conftest import NAMES, Made, ids_of, make_run, true_of
 
@@ -59,9 +60,19 @@ def test_a_model_without_a_run_keeps_its_scores_beside_the_report(made: Made, tm
     shutil.copytree(made.one / "best", tmp_path / "model")
     (run,), _ = find_runs([str(tmp_path / "model")], tmp_path / "scores")
     assert run.config is None
-    assert run.scores == tmp_path / "scores" / "model"
+    digest = hashlib.sha256((tmp_path / "model" / "model.safetensors").read_bytes()).hexdigest()
+    assert run.scores == tmp_path / "scores" / f"model-{digest[:8]}"
+    assert f"-o {run.scores}" in evaluate_command(run, "test", "none", "model")
     (shipped,), _ = find_runs(["ferplus-rbcf"], tmp_path)
     assert shipped.label == "ferplus-rbcf"
+
+
+def test_two_models_of_one_name_are_two(made: Made, tmp_path: Path) -> None:
+    paths = [str(shutil.copytree(run / "best", tmp_path / name / "model")) for name, run in (("a", made.one), ("b", made.ce[1]))]
+    runs, _ = find_runs([*paths, paths[0]], tmp_path)
+    assert [run.target for run in runs] == paths
+    assert runs[0].label != runs[1].label
+    assert runs[0].scores != runs[1].scores
 
 
 def test_scores_stand_by_falling_training_count_and_by_id(made: Made, squares: Path, tmp_path: Path) -> None:
@@ -107,3 +118,12 @@ def test_runs_on_other_images_are_refused(squares: Path, tmp_path: Path) -> None
     runs, _ = find_runs([str(a), str(b)], tmp_path)
     with pytest.raises(DataError, match="different images"):
         read_scores(runs, "test", "none", "model")
+
+
+def test_a_log_that_was_broken(made: Made, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(made.one, tmp_path / "run"))
+    (run,), _ = find_runs([str(folder)], tmp_path)
+    (folder / "log.csv").write_text("epoch,validation_loss\n1,0.5\n,0.4\n2,nan\n")
+    assert run.log() == [{"epoch": 1.0, "validation_loss": 0.5}, {"epoch": 2.0}]
+    (folder / "log.csv").write_bytes(b"\xff\xfe")
+    assert run.log() == []

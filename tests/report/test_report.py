@@ -183,12 +183,50 @@ def test_a_model_without_a_run(made: Made, squares: Path, tmp_path: Path) -> Non
     shutil.copytree(made.one / "best", tmp_path / "model")
     how: dict[str, Any] = {"dataset": "folder", "data_dir": str(squares), "workers": 1, **QUICK}
     found = write_report([str(tmp_path / "model")], tmp_path / "report.html", splits=["test"], **how)
-    assert (tmp_path / "report_files/scores/model/predictions-test.parquet").is_file()
+    (scored,) = (tmp_path / "report_files/scores").glob("model-*")
+    assert (scored / "predictions-test.parquet").is_file()
     assert "training" not in anchors(found.page)  # it has no log
     assert "class-maps" in anchors(found.page)
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["README.md", "config.json", "model.safetensors"]
     again = write_report([str(tmp_path / "model")], tmp_path / "report.html", **QUICK)  # the scores are there now
     assert "The faces are not shown" in plain(again.page)
+
+
+@pytest.mark.slow
+def test_scores_of_other_faces_or_of_another_model_are_not_shown_as_these(made: Made, squares: Path, tmp_path: Path) -> None:
+    """Both times the page, the name of the model and the split are the same."""
+    few = Path(shutil.copytree(squares, tmp_path / "few"))
+    (few / "test/happiness/0.png").unlink()
+    for name, run in (("a", made.one), ("b", made.ce[1])):
+        shutil.copytree(run / "best", tmp_path / name / "model")
+    page, how = tmp_path / "report.html", {"dataset": "folder", "splits": ["test"], "with_faces": False, "workers": 1, **QUICK}
+    first = plain(write_report([str(tmp_path / "a/model")], page, data_dir=str(squares), **how).page)  # type: ignore[arg-type]
+    assert "47 test faces of squares" in first
+    other = plain(write_report([str(tmp_path / "a/model")], page, data_dir=str(few), **how).page)  # type: ignore[arg-type]
+    assert "46 test faces of few" in other
+    write_report([str(tmp_path / "b/model")], page, data_dir=str(few), **how)  # type: ignore[arg-type]
+    files = sorted((tmp_path / "report_files/scores").glob("model-*/predictions-test.parquet"))
+    scores = [read_predictions(file).probabilities for file in files]
+    assert len(scores) == 2
+    assert not np.array_equal(*scores)
+
+
+@pytest.mark.slow
+def test_a_run_on_other_faces_of_a_folder(made: Made, squares: Path, tmp_path: Path) -> None:
+    """Its own scores keep their place; the command on the page is the one that was typed, which says where those faces lie."""
+    run = Path(shutil.copytree(made.one, tmp_path / "run"))
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("dataset: folder", "dataset: ferplus"))
+    few = Path(shutil.copytree(squares, tmp_path / "few"))
+    (few / "test/happiness/0.png").unlink()
+    typed = ["evenface", "report", str(run), "--dataset", "folder"]
+    how = {"dataset": "folder", "data_dir": str(few), "splits": ["test"], "workers": 1, "command": typed, **QUICK}
+    found = write_report([str(run)], tmp_path / "report.html", **how)  # type: ignore[arg-type]
+    text = plain(found.page)
+    assert "46 test faces of few" in text
+    assert "Scored with: evenface report" in text
+    assert "class-maps" in anchors(found.page)
+    assert read_metrics(run / "metrics-test.json")["n"] == 47
 
 
 @pytest.mark.slow

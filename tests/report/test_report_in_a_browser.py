@@ -84,6 +84,26 @@ def test_words_in_figures_are_readable(page: Any) -> None:
     assert page.evaluate("getComputedStyle(document.querySelector('.plot .scroll')).backgroundColor") == "rgb(255, 255, 255)"
 
 
+def test_a_long_path_does_not_run_into_the_next_column(browser: Any, pages: dict[str, Path]) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 900})
+    page.goto(pages["many"].as_uri())
+    first = page.locator("#methods tbody th").first
+    first.evaluate("e => e.textContent = '/' + 'folder_of_runs/'.repeat(6)")
+    assert first.evaluate("e => e.scrollWidth <= e.clientWidth")
+    page.close()
+
+
+def test_on_paper_nothing_that_goes_over_a_page_is_a_grid_or_kept_whole(browser: Any, pages: dict[str, Path]) -> None:
+    """Chromium prints a box of settings that is longer than a page, and is kept whole, over what follows; grids lose their headings."""
+    page = browser.new_page(viewport={"width": 703, "height": 1000})
+    page.emulate_media(media="print")
+    page.goto(pages["many"].as_uri())
+    styles = page.eval_on_selector_all("main, section, details", "all => all.map(e => getComputedStyle(e).display)")
+    assert set(styles) == {"block"}
+    assert page.evaluate("getComputedStyle(document.querySelector('details pre')).breakInside") == "auto"
+    page.close()
+
+
 @pytest.mark.parametrize("name", ["one", "many"])
 def test_it_prints(name: str, browser: Any, pages: dict[str, Path]) -> None:
     page = browser.new_page(viewport={"width": 703, "height": 1000})  # A4 without the margins

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from evenface.data.manifest import Manifest
-    from evenface.explain.run import How, Model
+    from evenface.explain.run import How, Model, Photos
 
 METHODS = ("class-map", "grad-cam", "grad-cam++", "layer-cam")
 CHECKED = 200  # faces of a check
@@ -103,6 +103,13 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError(f"--seed must be at least 0, not {args.seed}.")
     if args.inputs and (args.dataset or args.data_dir or args.ids or args.consistency or args.epochs):
         raise ConfigError("Photos and the faces of a data set are two things; leave out the INPUTs, or the flags about a data set or run.")
+    if args.consistency or args.epochs:
+        which = "--consistency" if args.consistency else "--epochs"
+        for name, given in (("--method", args.method), ("--layer", args.layer != "last"), ("--classes", args.classes)):
+            if given:
+                raise ConfigError(f"{which} is of the class maps of the last layer, each of all classes; leave out {name}.")
+    if args.check is not None and args.classes:
+        raise ConfigError("--check follows the class that the model chooses for each face; leave out --classes.")
     if args.output is not None and args.output.exists() and not args.output.is_dir():
         raise ConfigError(f"{args.output} is a file; -o/--output names a folder.")
 
@@ -143,13 +150,18 @@ def _pictures(args: argparse.Namespace, model: Model, how: How) -> int:
             watch.begin("faces", len(cuts))
         reach = (lambda done: watch.reach(photos.looked)) if paths else watch.reach
         files = write_folder(folder, explained(model, cuts, how), svg=args.svg, progress=reach)
+    _tell_of(photos)
+    if not args.quiet and files:
+        print(f"written   {folder}/face-*.png\n" + "\n".join(f"          {file}" for file in files), file=sys.stderr)
+    return 1 if photos.failed or (paths and not files) else 0
+
+
+def _tell_of(photos: Photos) -> None:
+    """A line for each photo that could not be read, or shows no face."""
     for path, reason in photos.failed:
         print(f"evenface explain: {reason if str(path) in reason else f'{path}: {reason}'}", file=sys.stderr)
     for path in photos.empty:
         print(f"evenface explain: no face was found in {path}; for a face that is cut out already: --detector none", file=sys.stderr)
-    if not args.quiet and files:
-        print(f"written   {folder}/face-*.png\n" + "\n".join(f"          {file}" for file in files), file=sys.stderr)
-    return 1 if photos.failed or (paths and not files) else 0
 
 
 def _epochs(args: argparse.Namespace, model: Model) -> int:
@@ -175,11 +187,13 @@ def _check_methods(args: argparse.Namespace, model: Model) -> int:
     if not methods:
         raise ConfigError(f"This network ('{network.kind}') has class maps only, which are of the last layer; leave out --layer earlier.")
     where: dict[str, Any] = {"photos": list(args.inputs)}
+    photos = Photos()
     with Watch(quiet=args.quiet) as watch:
         if args.inputs:
-            cuts = list(cuts_of_photos(model, _photos(args), Photos(), args.workers))
+            cuts = list(cuts_of_photos(model, _photos(args), photos, args.workers))
             if not cuts:
                 raise DataError("No face was found in the pictures; for faces that are cut out already: --detector none.")
+            _tell_of(photos)
         else:
             part = _part(args, model)
             cuts = cuts_of(store_of(model, drawn(part, args.check, args.seed), args.workers))
@@ -190,7 +204,8 @@ def _check_methods(args: argparse.Namespace, model: Model) -> int:
     from evenface.explain.tables import check_table
 
     title = f"{found.n:,} faces" + (f" of {where['dataset']} {args.split}, seed {args.seed}" if "dataset" in where else " of the photos")
-    return _tell(args, check_table(found, title), {"model": args.model, **where, "layer": args.layer, "check": found.to_dict()})
+    _tell(args, check_table(found, title), {"model": args.model, **where, "layer": args.layer, "check": found.to_dict()})
+    return 1 if photos.failed else 0
 
 
 def _consistency(args: argparse.Namespace, model: Model) -> int:

@@ -12,8 +12,10 @@ from __future__ import annotations
 import csv
 import dataclasses
 import glob
+import hashlib
 import json
 import math
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ from evenface import zoo
 from evenface.errors import ConfigError
 from evenface.evaluation.compare import Comparison, RunPredictions, compare_runs
 from evenface.evaluation.records import Predictions, read_metrics, read_predictions, stem_of
-from evenface.model_folder import ModelConfig, read_config, standing
+from evenface.model_folder import WEIGHTS, ModelConfig, read_config, standing
 from evenface.report.tables import class_order
 from evenface.runs import chosen_on, find_model, labels_of
 from evenface.training.config import TrainConfig, load_config
@@ -69,12 +71,12 @@ class Run:
         return found if isinstance(found, dict) else {}
 
     def log(self) -> list[dict[str, float]]:
-        """The rows of `log.csv`, numbers only; none where there is no log."""
+        """The rows of `log.csv`, numbers only; none where there is no log that can be read. A row without its epoch is left out."""
         try:
             text = (self.scores / "log.csv").read_text(encoding="utf-8")
-        except OSError:
+        except (OSError, UnicodeDecodeError):
             return []
-        return [_numbers(row) for row in csv.DictReader(text.splitlines())]
+        return [row for row in map(_numbers, csv.DictReader(text.splitlines())) if "epoch" in row]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -160,32 +162,56 @@ def find_runs(entries: Sequence[str], beside: Path) -> tuple[list[Run], list[str
         if config is not None:
             run = Run(str(folder), str(folder), folder, model, config, about, next(labels), config.seed)
         else:
-            run = Run(model.name, str(path), beside / model.name, model, None, about, model.name, 0)
+            name = str(path) if model.name in runs and runs[model.name].model.resolve() != model.resolve() else model.name
+            run = Run(name, str(path), beside / f"{model.name}-{_digest(model)}", model, None, about, name, 0)
         runs.setdefault(run.name, run)  # a run, and its `best` once more
     return list(runs.values()), notes
 
 
-def stored(run: Run, split: str, tta: str, prior: str, dataset: str | None) -> tuple[Path, Path] | None:
-    """Its files of predictions and metrics on a split; None where they are missing, or those of a model that is no longer its best."""
+def stored(run: Run, split: str, tta: str, prior: str, dataset: str | None, data_dir: str | None = None) -> tuple[Path, Path] | None:
+    """Its files of predictions and metrics on a split; None where they are missing, or those of a model that is no longer its best.
+
+    Args:
+        dataset, data_dir: as `evenface evaluate` took them; None is the run's own data, or whatever a model without a run was scored on.
+    """
     stem = stem_of(split, tta, prior)
-    if run.config is not None and dataset not in (None, run.config.dataset):
-        stem = f"{dataset}-{stem}"
-    predictions, metrics = run.scores / f"predictions-{stem}.parquet", run.scores / f"metrics-{stem}.json"
-    if not predictions.is_file() or not metrics.is_file():
-        return None
-    then = read_metrics(metrics)
-    fits = then.get("epoch") == run.epoch and (prior == "model" or then.get("calibration") == run.about.calibration)
-    return (predictions, metrics) if fits else None
+    # A set of the layouts `folder` and `manifest` has the name of its folder or file.
+    asked = () if dataset is None else (dataset, *(() if data_dir is None else (Path(data_dir).resolve().name, Path(data_dir).stem)))
+    own = run.config is None or dataset in (None, run.config.dataset)
+    for name in [stem] * own + [f"{other}-{stem}" for other in asked if run.config is not None]:
+        predictions, metrics = run.scores / f"predictions-{name}.parquet", run.scores / f"metrics-{name}.json"
+        if not predictions.is_file() or not metrics.is_file():
+            continue
+        then = read_metrics(metrics)
+        if run.config is None and asked and then["dataset"] not in asked:
+            continue
+        if then.get("epoch") == run.epoch and (prior == "model" or then.get("calibration") == run.about.calibration):
+            return predictions, metrics
+    return None
 
 
 def evaluate_command(run: Run, split: str, tta: str, prior: str) -> str:
     """What a user types for the scores that are missing."""
     flags = ("" if tta == "none" else f" --tta {tta}") + ("" if prior == "model" else f" --prior {prior}")
-    return f"evenface evaluate {run.target} --split {split}{flags}"
+    where = "" if run.config is not None else f" --dataset NAME --data-dir DIR -o {shlex.quote(str(run.scores))}"
+    return f"evenface evaluate {shlex.quote(run.target)} --split {split}{flags}{where}"
+
+
+def _digest(model: Path) -> str:
+    """Tells models of one name apart, so that none is shown with the scores of another."""
+    with (standing(model) / WEIGHTS).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:8]
 
 
 def read_scores(
-    runs: Sequence[Run], split: str, tta: str, prior: str, *, dataset: str | None = None, resamples: int = 10_000
+    runs: Sequence[Run],
+    split: str,
+    tta: str,
+    prior: str,
+    *,
+    dataset: str | None = None,
+    data_dir: str | None = None,
+    resamples: int = 10_000,
 ) -> tuple[Scores | None, list[Run]]:
     """The scores of the runs that have some on that split (None where none has), and the runs that have none.
 
@@ -193,7 +219,7 @@ def read_scores(
         DataError, LabelError: runs on different images, labels or classes.
         ConfigError: a method with one seed twice.
     """
-    files = [(run, stored(run, split, tta, prior, dataset)) for run in runs]
+    files = [(run, stored(run, split, tta, prior, dataset, data_dir)) for run in runs]
     missing = [run for run, found in files if found is None]
     ready = [(run, found) for run, found in files if found is not None]
     if not ready:

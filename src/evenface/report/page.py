@@ -119,7 +119,7 @@ def figure_html(svg: str, *, title: str, caption: str) -> str:
     label = f'<svg role="img" aria-label="{escape(title)}" xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
     label += f'viewBox="0 0 {width:g} {height:g}" style="--w:{wide}px">'
     return (
-        f'<figure class="plot" style="--w:{wide}px"><figcaption class="name">{escape(title)}</figcaption>'
+        f'<figure class="plot" style="--w:{wide}px"><p class="name">{escape(title)}</p>'
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(title)}">{label}{drawing[len(opening) :]}</div>'
         f'<figcaption class="note">{escape(caption)}</figcaption></figure>'
     )

@@ -94,11 +94,11 @@ def write_report(
     runs, notes = find_runs(list(entries), folder / "scores")
     for split in splits or ():
         for run in runs:
-            if stored(run, split, tta, prior, dataset) is None:
+            if stored(run, split, tta, prior, dataset, data_dir) is None:
                 tell(f"scoring {run.name} on {split}")
                 how: dict[str, Any] = {"split": split, "tta": tta, "prior": prior, "device": device, **scoring}
                 evaluate(run.target, dataset=dataset, data_dir=data_dir, output=run.scores, command=command, **how)
-    context, missing = _context(runs, splits, tta, prior, dataset, resamples)
+    context, missing = _context(runs, splits, tta, prior, dataset, data_dir, resamples)
     parts = _parts(context, missing, notes, tell, with_faces, dataset, data_dir, device)
     figures = [figure for part in parts for figure in part.figures]
     tables = {name: text for part in parts for name, text in part.tables.items()}
@@ -148,13 +148,19 @@ def _check(path: Path, splits: Sequence[str] | None, tta: str, prior: str, resam
 
 
 def _context(
-    runs: Sequence[Run], splits: Sequence[str] | None, tta: str, prior: str, dataset: str | None, resamples: int
+    runs: Sequence[Run],
+    splits: Sequence[str] | None,
+    tta: str,
+    prior: str,
+    dataset: str | None,
+    data_dir: str | None,
+    resamples: int,
 ) -> tuple[Context, list[tuple[Run, str]]]:
     """The scores of each split that has some, and what is missing there."""
     found: list[Scores] = []
     missing: list[tuple[Run, str]] = []
     for split in splits or ("test", "validation"):
-        scores, without = read_scores(runs, split, tta, prior, dataset=dataset, resamples=resamples)
+        scores, without = read_scores(runs, split, tta, prior, dataset=dataset, data_dir=data_dir, resamples=resamples)
         if scores is not None:
             found.append(scores)
             missing += [(run, split) for run in without]

@@ -17,7 +17,7 @@ from evenface.report.figures.figure import INK, Figure, canvas, drawn
 Panel = tuple[str, NDArray[np.int64]]
 """A method's label and its (S, L, L) counts, rows = true, of S trainings."""
 
-DARK = 0.55  # of the scale, above which letters are white
+DARK = 0.2  # relative luminance (WCAG 2) of a ground, below which white letters stand out more than dark ones
 
 
 @drawn
@@ -36,9 +36,9 @@ def confusion_figure(name: str, where: str, class_names: Sequence[str], panels: 
             for j, answer in enumerate(class_names):
                 rows.append((label, seeds, true, answer, int(total[i, j]), rates[i, j], low[i, j], high[i, j]))
                 if total[i, j]:
-                    colour = "white" if rates[i, j] > DARK else INK
+                    colour = _letters(image, 100 * rates[i, j])
                     axes.text(j, i - 0.13, f"{100 * rates[i, j]:.1f}", ha="center", va="center", fontsize=7, color=colour)
-                    axes.text(j, i + 0.24, f"{total[i, j]:,}", ha="center", va="center", fontsize=5.6, color=colour, alpha=0.8)
+                    axes.text(j, i + 0.24, f"{total[i, j]:,}", ha="center", va="center", fontsize=5.6, color=colour)
         _label(axes, class_names, label if len(panels) > 1 else "", [f"{c} ({k // seeds:,})" for c, k in zip(class_names, n, strict=True)])
     drawing.colorbar(image, ax=cells, shrink=0.6, aspect=30, pad=0.01, label="percent of the row")
     alone = all(len(counts) == 1 for _, counts in panels)
@@ -68,7 +68,7 @@ def change_figure(
                 rows.append((label, baseline, true, answer, n[i], value, low, high))
                 if abs(value) >= 0.0005:
                     clear = bool(found.clear[i, j])
-                    colour = "white" if abs(100 * value) > 0.7 * largest else INK
+                    colour = _letters(image, 100 * value)
                     weight = "bold" if clear else "normal"
                     axes.text(j, i, signed(value), ha="center", va="center", fontsize=7, color=colour, weight=weight)
         _label(axes, class_names, label, list(class_names))
@@ -81,6 +81,12 @@ def change_figure(
     )
     columns = ("method", "baseline", "true", "answer", "n", "difference", "low", "high")
     return Figure(name, f"What changes from {baseline}, {where}", caption, drawing, columns, tuple(rows))
+
+
+def _letters(image: Any, value: float) -> str:
+    """White or dark, whichever is easier to read on the colour of that value."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in image.cmap(image.norm(value))[:3]]
+    return "white" if 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] < DARK else INK
 
 
 def signed(value: float) -> str:

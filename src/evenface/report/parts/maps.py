@@ -108,7 +108,7 @@ def _table(scores: Scores, picked: Sequence[int], columns: Sequence[tuple[str, i
             scale = _strongest(each)
             pair = (overlay(each.crop, each.maps[where], scale), overlay(each.mirror, each.mirror_maps[where][:, ::-1], scale))
             images = " ".join(
-                face_img(p, side=SIDE, alt=f"{name}: class map {v}") for p, v in zip(pair, ("", "of the mirror"), strict=True)
+                face_img(p, side=SIDE, alt=f"class map of {name} {v}") for p, v in zip(pair, ("on the face", "on its mirror"), strict=True)
             )
             said = f"{percent(each.scores[name])} % / {percent(each.mirror_scores[name])} %, r {each.correlation:.2f}"
             cells.append(f"<td>{images}<br>{escape(said)}</td>")

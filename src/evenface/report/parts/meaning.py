@@ -70,8 +70,9 @@ def calibrated(context: Context, scores: Scores, label: str, places: list[int]) 
     p = scores.probabilities[places]
     before = (reliability(p.max(axis=2), p.argmax(axis=2) == scores.true), calibration_errors(p, scores.true))
     found = [temperature(context, scores, scores.runs[i]) for i in places]
-    if any(t is None for t, _ in found):
-        return Calibrated(label, *before, source=found[0][1])
+    without = [source for t, source in found if t is None]
+    if without:
+        return Calibrated(label, *before, source=without[0])
     temperatures = tuple(float(t) for t, _ in found if t is not None)
     q = np.stack([softmax(as_logits(each) / t, axis=1) for each, t in zip(p, temperatures, strict=True)])
     after = (reliability(q.max(axis=2), q.argmax(axis=2) == scores.true), calibration_errors(q, scores.true))

@@ -29,9 +29,13 @@ def reproduce(context: Context, command: Sequence[str], figures: Sequence[Figure
     runs = context.main.runs
     environments = {run.name: run.environment() for run in runs}
     trained = [str(found["command"]) for found in environments.values() if found.get("command")]
-    scored = [evaluate_command(run, scores.split, context.tta, context.prior) for scores in context.splits for run in scores.runs]
+    scored = [
+        _scored_with(context, scores.split, run, metrics)
+        for scores in context.splits
+        for run, metrics in zip(scores.runs, scores.metrics, strict=True)
+    ]
     parts = [paragraph("Trained with:"), code("\n".join(trained))] if trained else []
-    parts += [paragraph("Scored with:"), code("\n".join(scored))]
+    parts += [paragraph("Scored with:"), code("\n".join(dict.fromkeys(scored)))]
     if command:
         parts += [paragraph("This page:"), code(shlex.join(command))]
     parts.append(grid_html(_runs(runs, environments)))
@@ -41,6 +45,13 @@ def reproduce(context: Context, command: Sequence[str], figures: Sequence[Figure
         parts.append(folded("All settings of the trainings", code(settings)))
     parts.append(grid_html(_files(figures, tables, folder)))
     return Part(Section("How to reproduce it", "reproduce", "".join(parts)))
+
+
+def _scored_with(context: Context, split: str, run: Run, metrics: Mapping[str, Any]) -> str:
+    """The command that scores it; on other faces than the run's own the one that was typed, which alone knows where they lie."""
+    typed = str(metrics.get("command") or "")
+    elsewhere = run.config is None or metrics["dataset"] != run.about.dataset
+    return typed if elsewhere and typed else evaluate_command(run, split, context.tta, context.prior)
 
 
 def _runs(runs: Sequence[Run], environments: Mapping[str, Mapping[str, Any]]) -> Grid:
