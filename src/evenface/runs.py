@@ -180,7 +180,7 @@ def compare(
     if prior not in PRIORS:
         raise ConfigError(unknown_name("prior", prior, PRIORS))
     stem = stem_of(split, tta, prior)
-    options, found, counts, optimistic, faces = [], [], None, [], set()
+    options, found, counts, optimistic = [], [], None, []
     for entry in runs:
         config, folder, model_path = find_model(Path(entry))
         if config is None or folder != Path(entry):
@@ -195,19 +195,31 @@ def compare(
         counts = counts or about.train_counts
         if chosen_on(about, split):
             optimistic.append(str(folder))
-        settings = {k: v for k, v in dataclasses.asdict(config).items() if k not in ("method", "method_options")}
-        method = dict(about.method or {"name": config.method})
-        options.append({**settings, "method": method.pop("name"), **method})
+        options.append((folder, config, about))
         found.append((folder, config.seed, read_predictions(file)))
-        faces.add(_train_ids(folder))
-    # Where the same faces lie says nothing of a method; other faces do.
-    labels = method_labels(options, ignore=_NO_METHOD if len(faces) > 1 else (*_NO_METHOD, "data_dir"))
+    labels = labels_of(options)
     table = [RunPredictions.of(str(folder), label, seed, p) for (folder, seed, p), label in zip(found, labels, strict=True)]
     comparison = compare_runs(table, without_duplicates=without_duplicates, resamples=resamples)
     if optimistic:
         note = f"Optimistic: {', '.join(optimistic)} chose the epoch on these very images; not an estimate for new faces."
         comparison = dataclasses.replace(comparison, notes=(*comparison.notes, note))
     return comparison, counts
+
+
+def labels_of(runs: Sequence[tuple[Path, TrainConfig, ModelConfig]]) -> list[str]:
+    """What tells the methods of runs apart; those that differ in nothing but their seed have one label.
+
+    Args:
+        runs: folder, settings and best model of each.
+    """
+    options = []
+    for _, config, about in runs:
+        settings = {k: v for k, v in dataclasses.asdict(config).items() if k not in ("method", "method_options")}
+        method = dict(about.method or {"name": config.method})
+        options.append({**settings, "method": method.pop("name"), **method})
+    # Where the same faces lie says nothing of a method; other faces do.
+    faces = {_train_ids(folder) for folder, _, _ in runs}
+    return method_labels(options, ignore=_NO_METHOD if len(faces) > 1 else (*_NO_METHOD, "data_dir"))
 
 
 def stem_of(split: str, tta: str, prior: str = "model") -> str:

@@ -25,6 +25,7 @@ VERBS = {
     "calibrate": "fit what turns a model's answers into scores that mean what they say",
     "compare": "put runs side by side, with a paired test",
     "study": "train and score the runs of a recipe, and put them into one table",
+    "report": "write a page of one run or of many: figures, tables, faces, how to reproduce it",
     "export": "make a model an ONNX, OpenVINO or torch.export file, compared with the model before it is kept",
     "serve": "answer over HTTP: a REST interface, a web page, metrics",
     "methods": "list the training methods and their options",

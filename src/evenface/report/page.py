@@ -90,9 +90,10 @@ def grid_html(grid: Grid, *, title: bool = True) -> str:
     Args:
         title: whether the grid's title stands above.
     """
-    head = "".join(f'<th scope="col">{_cell(name)}</th>' for name in grid.head)
-    body = "".join(_row(row) for row in grid.rows)
-    foot = f"<tfoot>{''.join(_row(row) for row in grid.footer)}</tfoot>" if grid.footer else ""
+    kinds = _kinds(grid)
+    head = "".join(f'<th scope="col"{kind}>{_cell(name)}</th>' for name, kind in zip(grid.head, kinds, strict=True))
+    body = "".join(_row(row, kinds) for row in grid.rows)
+    foot = f"<tfoot>{''.join(_row(row, kinds) for row in grid.footer)}</tfoot>" if grid.footer else ""
     caption = f"<caption>{escape(grid.title)}</caption>" if title and grid.title else ""
     label = f'tabindex="0" role="region" aria-label="{escape(grid.title or "table")}"'
     table = f'<div class="scroll" {label}><table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody>{foot}</table></div>'
@@ -162,17 +163,24 @@ def folded(summary: str, content: str) -> str:
 
 
 def code(text: str) -> str:
-    """Commands or settings, in a box of their own that scrolls."""
-    return f'<pre tabindex="0"><code>{escape(text)}</code></pre>'
+    """Commands or settings, in a box of their own."""
+    return f"<pre><code>{escape(text)}</code></pre>"
 
 
 def _line(number: int, text: str) -> str:
     return f"<b>{escape(text)}</b>" if number == 0 else escape(text)
 
 
-def _row(cells: Sequence[str]) -> str:
+def _row(cells: Sequence[str], kinds: Sequence[str]) -> str:
     first, *others = cells
-    return f'<tr><th scope="row">{_cell(first)}</th>{"".join(f"<td>{_cell(cell)}</td>" for cell in others)}</tr>'
+    rest = "".join(f"<td{kind}>{_cell(cell)}</td>" for cell, kind in zip(others, kinds[1:], strict=True))
+    return f'<tr><th scope="row">{_cell(first)}</th>{rest}</tr>'
+
+
+def _kinds(grid: Grid) -> list[str]:
+    """Columns of words stand left, those of numbers right."""
+    columns = zip(*grid.rows, *grid.footer, strict=True) if grid.rows or grid.footer else [()] * len(grid.head)
+    return [' class="t"' if any(sign.isalpha() for cell in column for sign in cell) else "" for column in columns]
 
 
 def _cell(text: str) -> str:

@@ -1,0 +1,272 @@
+"""What a report is made of: the runs that were named, and their scores on a split, aligned.
+
+    runs, notes = find_runs(["runs/ce-s*", "runs/rbcf-s0"])
+    scores, missing = read_scores(runs, "test", "none", "model")
+
+A folder of runs (a study's) stands for the runs in it. A model that belongs to no run keeps its scores beside the report.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import glob
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evenface import zoo
+from evenface.errors import ConfigError
+from evenface.evaluation.compare import Comparison, RunPredictions, compare_runs
+from evenface.evaluation.records import Predictions, read_metrics, read_predictions
+from evenface.model_folder import ModelConfig, read_config, standing
+from evenface.report.tables import class_order
+from evenface.runs import chosen_on, find_model, labels_of, stem_of
+from evenface.training.config import TrainConfig
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Run:
+    """A run, or a model that belongs to none.
+
+    Attributes:
+        name: as it is shown.
+        target: what `evenface evaluate` takes.
+        scores: the folder of its stored scores.
+        model: its model folder.
+        config: how it was trained; None for a model without a run.
+        about: what the model folder says.
+        label: of the method; runs with one label are its seeds.
+        seed: of the training; 0 for a model without a run.
+    """
+
+    name: str
+    target: str
+    scores: Path
+    model: Path
+    config: TrainConfig | None
+    about: ModelConfig
+    label: str
+    seed: int
+
+    @property
+    def epoch(self) -> int | None:
+        """The epoch that was kept."""
+        return self.about.details.get("epoch")
+
+    def environment(self) -> dict[str, Any]:
+        """`environment.json`; empty where there is none."""
+        try:
+            found = json.loads((self.scores / "environment.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def log(self) -> list[dict[str, float]]:
+        """The rows of `log.csv`, numbers only; none where there is no log."""
+        try:
+            text = (self.scores / "log.csv").read_text(encoding="utf-8")
+        except OSError:
+            return []
+        return [_numbers(row) for row in csv.DictReader(text.splitlines())]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scores:
+    """The stored scores of K runs on one split. Classes stand by falling number of training faces, images in the first run's order.
+
+    Attributes:
+        split: train, validation or test.
+        dataset: its name.
+        runs: K runs.
+        class_names: (L,).
+        ids: (n,).
+        true: (n,) positions in `class_names`.
+        predicted: (K, n).
+        probabilities: (K, n, L) float32.
+        duplicates: (n,) bool, the image stands in train pixel for pixel.
+        metrics: each run's metrics.json.
+        comparison: of the methods.
+        without: the same without those duplicates; None where there are none, or nothing else.
+    """
+
+    split: str
+    dataset: str
+    runs: tuple[Run, ...]
+    class_names: tuple[str, ...]
+    ids: tuple[str, ...]
+    true: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+    duplicates: NDArray[np.bool_]
+    metrics: tuple[dict[str, Any], ...]
+    comparison: Comparison
+    without: Comparison | None
+
+    @property
+    def methods(self) -> list[tuple[str, list[int]]]:
+        """Label and places of the runs of each method, by seed; the baseline first."""
+        place = {run.name: i for i, run in enumerate(self.runs)}
+        return [(m.method, [place[name] for name in m.runs]) for m in self.comparison.methods]
+
+    @property
+    def n(self) -> list[int]:
+        """Images of each class."""
+        return list(self.comparison.n)
+
+    @property
+    def optimistic(self) -> bool:
+        """Whether an epoch was chosen, or under a prior a calibration fitted, on these very images."""
+        return any(bool(m.get("optimistic")) for m in self.metrics)
+
+
+def find_runs(entries: Sequence[str], beside: Path) -> tuple[list[Run], list[str]]:
+    """The runs that the words of a command line mean, and sentences on what was passed over.
+
+    Args:
+        entries: runs, model folders, names of models that ship, folders of runs, patterns with * or ?.
+        beside: folder for the scores of models without a run.
+
+    Raises:
+        ConfigError: a word that means nothing.
+        ModelError: a run without a best model, or a broken one.
+    """
+    notes: list[str] = []
+    paths: list[Path] = []
+    for entry in entries:
+        for path in _expanded(entry):
+            inside = [] if _is_one(path) or not path.is_dir() else sorted(path.glob("*/config.yaml"))
+            ready = [file.parent for file in inside if standing(file.parent / "best").is_dir()]
+            if inside and not ready:
+                raise ConfigError(f"None of the {len(inside)} runs in {path} has a model yet; let one finish an epoch.")
+            waiting = [file.parent.name for file in inside if file.parent not in ready]
+            if waiting:
+                notes.append(f"Without a model yet, and left out: {', '.join(waiting)} in {path}.")
+            paths += ready or [path]
+    paths = list(dict.fromkeys(paths))
+    found = [find_model(path) for path in paths]
+    abouts = [read_config(model) for _, _, model in found]
+    known = [(run, config, about) for (config, run, _), about in zip(found, abouts, strict=True) if config is not None]
+    labels = iter(labels_of(known) if known else [])
+    runs: dict[str, Run] = {}
+    for path, (config, folder, model), about in zip(paths, found, abouts, strict=True):
+        if config is not None:
+            run = Run(str(folder), str(folder), folder, model, config, about, next(labels), config.seed)
+        else:
+            run = Run(model.name, str(path), beside / model.name, model, None, about, model.name, 0)
+        runs.setdefault(run.name, run)  # a run, and its `best` once more
+    return list(runs.values()), notes
+
+
+def stored(run: Run, split: str, tta: str, prior: str, dataset: str | None) -> tuple[Path, Path] | None:
+    """Its files of predictions and metrics on a split; None where they are missing, or those of a model that is no longer its best."""
+    stem = stem_of(split, tta, prior)
+    if run.config is not None and dataset not in (None, run.config.dataset):
+        stem = f"{dataset}-{stem}"
+    predictions, metrics = run.scores / f"predictions-{stem}.parquet", run.scores / f"metrics-{stem}.json"
+    if not predictions.is_file() or not metrics.is_file():
+        return None
+    then = read_metrics(metrics)
+    fits = then.get("epoch") == run.epoch and (prior == "model" or then.get("calibration") == run.about.calibration)
+    return (predictions, metrics) if fits else None
+
+
+def evaluate_command(run: Run, split: str, tta: str, prior: str) -> str:
+    """What a user types for the scores that are missing."""
+    flags = ("" if tta == "none" else f" --tta {tta}") + ("" if prior == "model" else f" --prior {prior}")
+    return f"evenface evaluate {run.target} --split {split}{flags}"
+
+
+def read_scores(
+    runs: Sequence[Run], split: str, tta: str, prior: str, *, dataset: str | None = None, resamples: int = 10_000
+) -> tuple[Scores | None, list[Run]]:
+    """The scores of the runs that have some on that split (None where none has), and the runs that have none.
+
+    Raises:
+        DataError, LabelError: runs on different images, labels or classes.
+        ConfigError: a method with one seed twice.
+    """
+    files = [(run, stored(run, split, tta, prior, dataset)) for run in runs]
+    missing = [run for run, found in files if found is None]
+    ready = [(run, found) for run, found in files if found is not None]
+    if not ready:
+        return None, missing
+    members = [run for run, _ in ready]
+    metrics = tuple(read_metrics(file) for _, (_, file) in ready)
+    predictions = [read_predictions(file) for _, (file, _) in ready]
+    names = class_order(predictions[0].class_names, members[0].about.train_counts)
+    first = _ordered(predictions[0], names, predictions[0].ids)
+    table = [RunPredictions.of(run.name, run.label, run.seed, p) for run, p in zip(members, predictions, strict=True)]
+    table[0] = RunPredictions.of(members[0].name, members[0].label, members[0].seed, first)
+    comparison = compare_runs(table, resamples=resamples)  # it refuses what cannot be aligned
+    aligned = [first, *(_ordered(p, names, first.ids) for p in predictions[1:])]
+    duplicates = np.any([p.duplicates for p in aligned], axis=0)
+    some = bool(duplicates.any()) and not bool(duplicates.all())
+    without = compare_runs(table, without_duplicates=True, resamples=resamples) if some else None
+    scores = Scores(
+        split,
+        str(metrics[0]["dataset"]),
+        tuple(members),
+        tuple(names),
+        first.ids,
+        first.true,
+        np.stack([p.predicted for p in aligned]),
+        np.stack([p.probabilities for p in aligned]),
+        duplicates,
+        metrics,
+        comparison,
+        without,
+    )
+    return scores, missing
+
+
+def is_chosen_on(scores: Scores) -> bool:
+    """Whether the kept epoch of any run was chosen on these images."""
+    return any(chosen_on(run.about, scores.split) for run in scores.runs)
+
+
+def _ordered(p: Predictions, names: Sequence[str], ids: Sequence[str]) -> Predictions:
+    """The same predictions with these classes and images in this order."""
+    if set(p.class_names) != set(names) or set(p.ids) != set(ids):
+        return p  # compare_runs says what does not fit
+    row = {name: i for i, name in enumerate(p.ids)}
+    rows = np.array([row[name] for name in ids], dtype=np.int64)
+    columns = np.array([p.class_names.index(name) for name in names], dtype=np.int64)
+    place = np.argsort(columns)
+    return Predictions(
+        tuple(ids), place[p.true[rows]], place[p.predicted[rows]], p.probabilities[rows][:, columns], p.duplicates[rows], tuple(names)
+    )
+
+
+def _expanded(entry: str) -> list[Path]:
+    """A pattern's paths, sorted: shells on Windows, and a quoted word, leave that to us. Files among them are passed over."""
+    if Path(entry).exists() or not glob.has_magic(entry):
+        return [Path(entry)]
+    found = [Path(name) for name in sorted(glob.glob(entry)) if Path(name).is_dir()]
+    if not found:
+        raise ConfigError(f"No folder fits the pattern {entry}; name run folders, such as runs/x.")
+    return found
+
+
+def _is_one(path: Path) -> bool:
+    """A run, a model folder or the name of a model that ships."""
+    if not path.exists():
+        return str(path) in zoo.shipped()
+    return (path / "config.yaml").is_file() or (path / "config.json").is_file()
+
+
+def _numbers(row: dict[str, str]) -> dict[str, float]:
+    found = {}
+    for key, text in row.items():
+        try:
+            value = float(text)
+        except (TypeError, ValueError):
+            continue
+        if math.isfinite(value):
+            found[key] = value
+    return found
