@@ -84,9 +84,8 @@ def run_labels(args: argparse.Namespace) -> int:
     winner = votes.max(axis=1) / votes.sum(axis=1)
     mask = doubtful(clean, p, choose_rule("auto"))
     print(f"no flips  {mask.sum():,} doubtful of {len(mask):,}; the winner has {100 * winner[mask].mean():.1f} % of their votes, and")
-    print(
-        f"          {100 * winner[~mask].mean():.1f} % of the others'; AUC of the margin for a winner of at most 60 %: {auc(by, winner <= 0.6):.3f}"
-    )
+    split = auc(by, winner <= 0.6)
+    print(f"          {100 * winner[~mask].mean():.1f} % of the others'; AUC of the margin for a winner of at most 60 %: {split:.3f}")
     return 0
 
 
@@ -133,9 +132,8 @@ def run_near(args: argparse.Namespace) -> int:
     took, cpu = time.perf_counter() - began, time.process_time() - cpu_began
     more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     kept = sum(pair in found for pair in planted)
-    print(
-        f"{args.rows:,} thumbs: {took:.1f} s, {more:.0f} MiB more at the peak; {len(found):,} candidates, {kept:,} of {len(planted):,} twins"
-    )
+    print(f"{args.rows:,} thumbs: {took:.1f} s ({cpu:.1f} s of processor time), {more:.0f} MiB more at the peak")
+    print(f"{len(found):,} candidates, {kept:,} of {len(planted):,} twins among them")
     return 0
 
 

@@ -2,8 +2,8 @@
 
 Candidates (`hashing.py`) are compared by their pixels: both are brought to 48 pixels, only details of some 2 to 6 pixels are kept (the
 difference of two blurs: the lighting and the frame of a face are much alike in all portraits, its details are not), and these are
-correlated at all shifts of up to 2 pixels. In FERPlus's training, validation and test faces, of 91 random pairs above 0.80 looked at, 3 were
-different photos, all below 0.83 (52 of the pairs lay there); two photos of different faces mostly reach 0.4 to 0.7.
+correlated at all shifts of up to 2 pixels. Of 91 random pairs above 0.80 in FERPlus that were looked at, 3 were different photos, all
+below 0.83 (where 52 of the pairs lay); two photos of different faces mostly reach 0.4 to 0.7.
 """
 
 from __future__ import annotations
