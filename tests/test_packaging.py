@@ -22,8 +22,10 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE_SUFFIXES = {".py", ".typed", ".yaml", ".html", ".js", ".css", ".svg"}
 MEANT = {
     "evenface/pretrained/ferplus-rbcf/README.md",
+    "evenface/pretrained/ferplus-rbcf/card.json",
     "evenface/pretrained/ferplus-rbcf/config.json",
     "evenface/pretrained/ferplus-rbcf/model.safetensors",
+    "evenface/pretrained/ferplus-rbcf/notes.md",
     "evenface/methods/costs.json",
     "evenface/faces/mtcnn.safetensors",
     "evenface/faces/mtcnn.LICENSE",

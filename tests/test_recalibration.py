@@ -18,8 +18,7 @@ from evenface.labels import BASIC
 from evenface.model_folder import read_card, read_config
 from evenface.pack import pack
 from evenface.recalibration import calibrate
-from evenface.runs import evaluate
-from evenface.training.card import with_scores_row
+from evenface.runs import evaluate, keep_notes, model_card, renew_card
 from evenface.training.config import TrainConfig
 from evenface.training.run import resume, train
 
@@ -66,15 +65,16 @@ def without_calibration(run: Path) -> None:
     """As an earlier version left it."""
     values = json.loads((run / "best" / "config.json").read_text())
     (run / "best" / "config.json").write_text(json.dumps({k: v for k, v in values.items() if k != "calibration"}))
-    card = (run / "best" / "README.md").read_text().splitlines(keepends=True)
-    (run / "best" / "README.md").write_text("".join(line for line in card if not line.startswith("| scores |")))
+    renew_card(run)
+    assert "Not calibrated" in read_card(run / "best")
 
 
 def test_a_run_calibrates_its_best_model_and_again_gives_the_same(run: Path) -> None:
     own, card = read_config(run / "best"), read_card(run / "best")
     assert own.fitted is not None
     assert (own.fitted.split, own.fitted.n, own.fitted.prior) == ("validation", 12, dict.fromkeys(CLASSES, 1 / 3))
-    assert f"calibrated on 12 faces ({own.dataset} validation): temperature {own.fitted.temperature:.2f}" in card
+    assert f"Fitted on 12 faces ({own.dataset} validation)" in card
+    assert f"| temperature | 1 | {own.fitted.temperature_only:.2f} | {own.fitted.temperature:.2f} |" in card
     weights = (run / "best" / "model.safetensors").read_bytes()
     without_calibration(run)
     assert read_config(run / "best").fitted is None
@@ -145,7 +145,7 @@ def test_a_run_that_cannot_calibrate_itself_ends_well(faces: Path, tmp_path: Pat
         folder = tmp_path / name
         train(config_of(faces, folder, **changes))
         assert read_config(folder / "best").calibration is None
-        assert "| scores | not calibrated |" in read_card(folder / "best")
+        assert "Not calibrated" in read_card(folder / "best")
         resume(folder)
     found = evaluate(tmp_path / "paper", device="cpu", prior="balanced")  # by the training faces, of which each class has as many
     assert found.metrics["calibration"] is None
@@ -154,8 +154,47 @@ def test_a_run_that_cannot_calibrate_itself_ends_well(faces: Path, tmp_path: Pat
     assert calibrate(tmp_path / "paper", device="cpu").calibration.n == 12
 
 
-def test_a_card_of_another_form_is_left_as_it_is() -> None:
-    assert with_scores_row("# Mine\n\nno table\n", None) == "# Mine\n\nno table\n"
+# The card
+
+
+def recalls(card: str, split: str) -> dict[str, str]:
+    """Class -> recall, of a section of a card."""
+    lines = card.partition(f"## Scores on {split}\n")[2].partition("\n## ")[0].splitlines()
+    return {line.split(" | ")[0].strip("| "): line.split(" | ")[3].partition(" [")[0] for line in lines if line.count("|") == 7}
+
+
+def test_the_card_follows_what_the_run_learns(run: Path) -> None:
+    first = read_card(run / "best")
+    assert "Scored by the training itself" in first
+    assert "## Scores on test" not in first
+    assert "minutes in all" in first  # the training has ended
+    table = pq.read_table(evaluate(run, split="validation", device="cpu").predictions_file)
+    true, predicted = np.array(table["label"].to_pylist()), np.array(table["predicted"].to_pylist())
+    expected = {name: f"{100 * (predicted[true == name] == name).mean():.1f}" for name in CLASSES}
+    second = read_card(run / "best")
+    assert expected.items() <= recalls(second, "validation").items()
+    assert recalls(first, "validation") == recalls(second, "validation")
+    assert "Scored by the training itself" not in second
+    evaluate(run, split="test", device="cpu", prior="balanced", tta="flip")
+    third = read_card(run / "best")
+    assert "n = 6, face and mirror, prior balanced." in third
+    assert model_card(run) == third == (run / "best" / "README.md").read_text()
+    evaluate(run, device="cpu", output=run.parent / "elsewhere")
+    assert read_card(run / "best") == third
+
+
+def test_a_persons_words_outlive_everything(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "words.md").write_text("Made for a museum.")
+    keep_notes(run, tmp_path / "words.md")
+    evaluate(run, device="cpu")
+    calibrate(run, device="cpu")
+    assert "\n\nMade for a museum.\n\n" in read_card(run / "best")
+    place = pack(run, tmp_path / "packed")
+    assert "\n\nMade for a museum.\n\n" in renew_card(place).read_text()
+    with pytest.raises(ConfigError, match="stays as it is"):
+        renew_card("ferplus-rbcf")
+    with pytest.raises(ConfigError, match="stays as it is"):
+        keep_notes("ferplus-rbcf", tmp_path / "words.md")
 
 
 # Packing
@@ -163,27 +202,32 @@ def test_a_card_of_another_form_is_left_as_it_is() -> None:
 
 def test_a_packed_model_is_half_as_large_and_tells_its_scores(run: Path, faces: Path, tmp_path: Path) -> None:
     evaluate(run, split="validation", device="cpu")
-    with (run / "best" / "README.md").open("a") as file:
-        file.write("from /somewhere/on/this/disk/weights.pth and https://example.org/a/b, 3 / 4 / 5\n")
+    (run / "notes.md").write_text("from https://example.org/a/b, 3 / 4 / 5\n")
     values = json.loads((run / "best" / "config.json").read_text())
     values["init"] = {"source": "/somewhere/run", "summary": "loaded from /somewhere/weights.pth (sha256 0)", "sha256": None}
     (run / "best" / "config.json").write_text(json.dumps(values))
-    place = pack(run, tmp_path / "packed")
+    place = pack(run, tmp_path / "packed", licence="CC BY 4.0")
     sizes = [(folder / "model.safetensors").stat().st_size for folder in (place, run / "best")]
     assert sizes[0] < 0.65 * sizes[1]  # the names and the float32 statistics weigh something in so small a network
     ours, theirs = read_config(run / "best"), read_config(place)
     assert theirs.weights_dtype == "float16"
     assert theirs.fitted == ours.fitted
     assert theirs.init == {"source": "run", "summary": "loaded from weights.pth (sha256 0)", "sha256": None}
+    assert theirs.details.pop("licence") == "CC BY 4.0"
     assert dataclasses.replace(theirs, weights_dtype="float32", init=None) == dataclasses.replace(ours, init=None)
     card = read_card(place)
-    assert "from weights.pth and https://example.org/a/b, 3 / 4 / 5\n" in card
+    assert {file.name for file in place.iterdir()} == {"README.md", "card.json", "config.json", "model.safetensors", "notes.md"}
+    assert "license: other\nlicense_name: cc-by-4.0\n" in card
+    assert "# packed\n" in card
+    assert "from https://example.org/a/b, 3 / 4 / 5\n" in card
+    assert "weights kept in float16" in card
     assert "## Scores on validation" in card
     assert "## Scores on test" not in card
     metrics = json.loads((run / "metrics-validation.json").read_text())
     for name in CLASSES:
         assert f"| {name} | 8 | 4 | {100 * metrics['per_class'][name]['recall']:.1f} [" in card
-    assert str(tmp_path) not in card + (place / "config.json").read_text()
+    assert str(tmp_path) not in card + (place / "config.json").read_text() + (place / "card.json").read_text()
+    assert renew_card(place).read_text() == card
     files = [evaluate(each, device="cpu", dataset="folder", data_dir=str(faces), output=tmp_path / each.name) for each in (run, place)]
     a, b = (pq.read_table(found.predictions_file) for found in files)
     for name in CLASSES:  # weights are off by 2^-11 at most, in relation
@@ -194,7 +238,10 @@ def test_packing_in_full_precision_and_what_cannot_be_packed(run: Path, tmp_path
     place = pack(run / "best", tmp_path / "packed", precision="fp32")
     assert (place / "model.safetensors").read_bytes() == (run / "best" / "model.safetensors").read_bytes()
     assert read_config(place).weights_dtype == "float32"
-    assert read_card(place).startswith(read_card(run / "best"))
+    assert read_card(place).replace("packed", "run") == read_card(run / "best")
+    (place / "card.json").unlink()
+    (place / "README.md").write_text("Mine, from /somewhere/else.")
+    assert read_card(pack(place, tmp_path / "again")) == "Mine, from else."
     with pytest.raises(ConfigError, match="packed exists already"):
         pack(run, place)
     with pytest.raises(ConfigError, match=r"Unknown precision 'fp8'"):

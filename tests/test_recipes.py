@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -16,7 +18,7 @@ from evenface.study import plan, read_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
-RIVALS = [path for path in RECIPES if path.name.startswith("rivals")]
+RIVALS = [path for path in RECIPES if path.name.startswith(("rivals", "leaderboard"))]
 
 
 def test_there_are_recipes() -> None:
@@ -32,9 +34,25 @@ def test_a_recipe_means_runs(path: Path) -> None:
     assert len({run.folder for run in runs}) == len(recipe.runs) * len(recipe.seeds)
     written = yaml.safe_load(path.read_text(encoding="utf-8"))
     for run in runs:
-        own = {**written["base"], **(written["runs"][run.name] or {})}
-        for key in ("img_size", "epochs", "dataset", "method"):
-            assert getattr(run.config, key) == own.get(key, "ce" if key == "method" else None), (run.name, key)
+        own = {**written["base"], **(written["runs"][run.base] or {}), **at(written.get("axes", {}), run.labels)}
+        for key, default in {
+            "img_size": None,
+            "epochs": None,
+            "dataset": None,
+            "method": "ce",
+            "labels": "majority",
+            "imbalance": None,
+        }.items():
+            assert getattr(run.config, key) == own.get(key, default), (run.name, key)
+
+
+def at(axes: dict[str, Any], labels: Mapping[str, str]) -> dict[str, Any]:
+    """The settings that a point of the axes stands for, as the file writes them."""
+    found: dict[str, Any] = {}
+    for axis, label in labels.items():
+        values = axes[axis]
+        found |= values[label] if isinstance(values, dict) else {axis: next(v for v in values if str(v) == label)}
+    return found
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)

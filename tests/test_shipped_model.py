@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from evenface import Recognizer, calibrate, evaluate, zoo
 from evenface.errors import ConfigError
 from evenface.labels import BASIC
 from evenface.model_folder import load_model, read_config
+from evenface.runs import model_card
 
 
 NAME = "ferplus-rbcf"
@@ -31,6 +34,14 @@ def test_its_card_names_no_place_and_tells_what_it_must() -> None:
     card = zoo.read_card(zoo.model_path(NAME))
     for words in ("research", "must not be used to judge", "seed", "mean recall", "disgust", "stand in train pixel for pixel"):
         assert words in card
+
+
+def test_its_card_is_what_its_facts_say() -> None:
+    """Written by `evenface.pack` from the run, and by nobody since."""
+    folder = zoo.model_path(NAME)
+    assert model_card(NAME) == (folder / "README.md").read_text(encoding="utf-8")
+    assert zoo.sha256_of(folder / "README.md") == json.loads((folder / "card.json").read_text())["card_sha256"]
+    assert not re.search(r"(?<![\w.:/~])/\w+/", (folder / "card.json").read_text())  # no place on anybody's machine
 
 
 def test_it_answers_for_a_photo_without_any_setting() -> None:

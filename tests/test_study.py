@@ -27,7 +27,7 @@ from evenface.evaluation.records import read_predictions
 from evenface.report.study import study_csv, study_grid, study_grids
 from evenface.runs import evaluate
 from evenface.study import Recipe, Run, Task, collect, plan, read_recipe, run_locally, state_of, work
-from evenface.study.recipe import fingerprint
+from evenface.study.plan import fingerprint
 from evenface.study.state import minutes
 from evenface.study.work import main
 from evenface.training.config import PRESETS, TrainConfig, load_config

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 PLAIN = "linear"  # the kind of `evenface.models.classifier.Classifier`, for configs that name none
+BACKBONE = "backbone"  # the `kind` of a folder that holds a start for training and no classifier
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 PRECISIONS = ("float32", "float16")  # names of torch's types
 
@@ -132,7 +133,13 @@ class ModelConfig:
         return cls(**fields, details={name: value for name, value in values.items() if name not in known})
 
 
-def save_model(folder: str | os.PathLike[str], classifier: Classifier, config: Mapping[str, Any], card: str) -> ModelConfig:
+def save_model(
+    folder: str | os.PathLike[str],
+    classifier: Classifier,
+    config: Mapping[str, Any],
+    card: str,
+    further: Mapping[str, bytes] | None = None,
+) -> ModelConfig:
     """Writes the model folder, replacing one of that name; a half-written model never stands under the name.
 
     Args:
@@ -140,6 +147,7 @@ def save_model(folder: str | os.PathLike[str], classifier: Classifier, config: M
         config: `alignment`, `train_counts`, `calibration`, `method`, `init`, `data_licence`, `dataset` where known, `weights_dtype`, and
             any further details that JSON can hold. The architecture, class names, normalisation and size come from the classifier.
         card: the text of README.md.
+        further: more files by name, such as the card's facts (`evenface.cards`).
 
     Raises:
         ModelError: a config value of the wrong kind, weights too large for float16, or a folder of that name that is no model.
@@ -176,8 +184,8 @@ def save_model(folder: str | os.PathLike[str], classifier: Classifier, config: M
     if folder.exists() and not (folder / CONFIG).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise ModelError(f"{folder} exists and is not a model folder; choose another name.")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    contents = {WEIGHTS: safetensors.torch.save(tensors), CONFIG: (text + "\n").encode(), CARD: card.encode()}
-    _write_folder(folder, contents)
+    contents = {**(further or {}), WEIGHTS: safetensors.torch.save(tensors), CONFIG: (text + "\n").encode(), CARD: card.encode()}
+    write_folder(folder, contents)
     return checked
 
 
@@ -216,6 +224,8 @@ def read_config(folder: str | os.PathLike[str]) -> ModelConfig:
         raise ModelError(f"{name / CONFIG} is not JSON: {error}.") from error
     if not isinstance(values, dict):
         raise ModelError(f"{name / CONFIG} must hold a table, not {type(values).__name__}.")
+    if values.get("kind") == BACKBONE:
+        raise ModelError(f"{name} is a backbone without a head, which knows no expression; start a training from it: --init {name}")
     return ModelConfig.from_dict(values)
 
 
@@ -282,7 +292,12 @@ def _former(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.old")
 
 
-def _write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
+def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Writes files into a new folder beside `folder`, then puts it in the place of the former one.
+
+    Raises:
+        StorageError: it cannot be written; the former folder is untouched.
+    """
     aside, former = folder.with_name(f".{folder.name}.part"), _former(folder)
     try:
         shutil.rmtree(aside, ignore_errors=True)

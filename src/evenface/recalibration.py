@@ -4,7 +4,7 @@
     calibrate("model_folder", dataset="folder", data_dir="my_faces")                 # on faces like those that it will see
     found.calibration.temperature, found.priors["balanced"]["mean_recall"]
 
-The weights are not touched; the calibration goes into `config.json` and a line of it into the card. A run calibrates its best model itself
+The weights are not touched; the calibration goes into `config.json`, and the card is written anew. A run calibrates its best model itself
 while it trains, unless it chose the epoch on test.
 """
 
@@ -25,8 +25,7 @@ from evenface.errors import ConfigError
 from evenface.evaluation.evaluate import predict
 from evenface.evaluation.metrics import confusion_matrix, scores
 from evenface.model_folder import ModelConfig, load_model, read_card, rewrite
-from evenface.runs import data_of, find_model
-from evenface.training.card import with_scores_row
+from evenface.runs import data_of, find_model, renew_card
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +85,8 @@ def calibrate(
     labels = np.array([position[label] for label in store.manifest.table["label"].to_pylist()], dtype=np.int64)
     calibration = fit_calibration(as_logits(found), labels, about.class_names, split=split, dataset=manifest.name)
     about = dataclasses.replace(about, calibration=calibration.to_dict())
-    rewrite(folder, about, with_scores_row(read_card(folder), about.calibration))
+    rewrite(folder, about, read_card(folder))
+    renew_card(folder)
     return report(folder, about, calibration, as_logits(found), labels)
 
 

@@ -20,6 +20,8 @@ import numpy as np
 
 from evenface import zoo
 from evenface.calibration import PRIORS, as_logits
+from evenface.cards import folder as cards
+from evenface.cards.page import card
 from evenface.data.duplicates import duplicates_of_train
 from evenface.data.manifest import Manifest
 from evenface.data.store import open_store
@@ -30,9 +32,11 @@ from evenface.evaluation.compare import Comparison, RunPredictions, compare_runs
 from evenface.evaluation.evaluate import predict, predict_experts
 from evenface.evaluation.metrics import AGGREGATES
 from evenface.evaluation.records import Predictions, read_predictions, summarise, write_metrics, write_predictions
+from evenface.evaluation.records import stem_of as stem_of
 from evenface.labels import require_same
 from evenface.model_folder import CONFIG, ModelConfig, load_model, read_config, standing
 from evenface.models.experts import Experts
+from evenface.training.checkpoint import minutes
 from evenface.training.config import TrainConfig, load_config
 from evenface.training.data import load_manifest
 from evenface.training.folder import train_fingerprint
@@ -68,7 +72,7 @@ def evaluate(
     command: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
-    """Scores a run (its best epoch) or a model folder on one split.
+    """Scores a run (its best epoch) or a model folder on one split; the card of a run's model is written anew with it.
 
     Args:
         dataset, data_dir: by default the run's own (also for its `best` folder); any other model folder needs them.
@@ -155,6 +159,8 @@ def evaluate(
     metrics_file, predictions_file = where / f"metrics-{stem}.json", where / f"predictions-{stem}.parquet"
     write_predictions(predictions_file, predictions)
     write_metrics(metrics_file, metrics)
+    if config is not None and where.resolve() == run.resolve():
+        cards.renew(model_path, run, minutes=minutes(run))
     return Evaluation(metrics, about.train_counts, metrics_file, predictions_file)
 
 
@@ -222,9 +228,44 @@ def labels_of(runs: Sequence[tuple[Path, TrainConfig, ModelConfig]]) -> list[str
     return method_labels(options, ignore=_NO_METHOD if len(faces) > 1 else (*_NO_METHOD, "data_dir"))
 
 
-def stem_of(split: str, tta: str, prior: str = "model") -> str:
-    """The part of `predictions-<stem>.parquet` that says what was scored, and how."""
-    return "-".join([split, *([] if tta == "none" else [tta]), *([] if prior == "model" else [prior])])
+def model_card(target: str | os.PathLike[str]) -> str:
+    """The model card of a run or a model folder as it would be written now, with all that is known of it.
+
+    Raises:
+        ConfigError, ModelError: neither a run nor a model folder, or a broken one.
+    """
+    config, run, folder = find_model(Path(target))
+    return card(cards.facts_of(folder, run, minutes=minutes(run)) if config is not None else cards.facts_of(folder, None))
+
+
+def renew_card(target: str | os.PathLike[str]) -> Path:
+    """Writes the model card of a run or a model folder anew, and returns its path; see `evenface.cards.folder.renew`.
+
+    Raises:
+        ConfigError, ModelError: neither a run nor a model folder, a broken one, or one that ships.
+        StorageError: it cannot be written.
+    """
+    config, run, folder = find_model(Path(target))
+    _require_own(folder)
+    return cards.renew(folder, run, minutes=minutes(run)) if config is not None else cards.renew(folder)
+
+
+def keep_notes(target: str | os.PathLike[str], file: str | os.PathLike[str]) -> Path:
+    """Takes the words of a Markdown file over into `notes.md` of a run or a model folder, for its card; returns its path.
+
+    Raises:
+        ConfigError, ModelError: neither a run nor a model folder, a broken one, or one that ships.
+        DataError: no such file, or no text.
+        StorageError: it cannot be written.
+    """
+    config, run, folder = find_model(Path(target))
+    _require_own(folder)
+    return cards.keep_notes(Path(file), run if config is not None else folder)
+
+
+def _require_own(folder: Path) -> None:
+    if folder.resolve().is_relative_to(zoo.PRETRAINED):
+        raise ConfigError(f"{folder.name} ships with evenface and stays as it is; copy its folder ({folder}) and write into the copy.")
 
 
 def is_scored(run: Path, split: str, tta: str, prior: str = "model") -> bool:

@@ -33,7 +33,10 @@ def jpeg(rgb: np.ndarray, quality: int) -> bytes:
 
 
 def face(seed: int, label: str = "happiness", size: int = 64) -> np.ndarray:
-    return synthetic_face(label, seed=seed, size=size)
+    """A drawn face behind a pattern of its own, for drawn faces are more alike than photos."""
+    rng = np.random.default_rng(seed)
+    pattern = cv2.resize(rng.normal(0, 45, (12, 12, 1)).astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
+    return np.clip(synthetic_face(label, seed=seed, size=size) * 0.6 + 50 + pattern[..., None], 0, 255).astype(np.uint8)
 
 
 Item = tuple[str, str, str, bytes]  # id, split, label, picture

@@ -33,6 +33,7 @@ LIGHT = (
     "evaluate -h",
     "calibrate -h",
     "compare -h",
+    "report -h",
     "data stats -h",
     "data sheet -h",
     "methods -h",

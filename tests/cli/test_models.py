@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -82,8 +83,27 @@ def test_info(cli: Any, stand_in: Path, tmp_path: Path) -> None:
 
 def test_info_of_a_run(cli: Any, trained: Path) -> None:
     text = cli("models", "info", trained).out
-    assert "# rbcf on" in text
+    assert text.startswith(f"# {trained.name}\n\nA facial-expression classifier")
     assert text.rstrip().endswith(hashlib.sha256((trained / "best" / "model.safetensors").read_bytes()).hexdigest())
+
+
+def test_the_card_is_shown_written_and_given_words(cli: Any, trained: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(trained, tmp_path / "again"))
+    card = run / "best" / "README.md"
+    shown = cli("models", "card", run).out
+    assert f"# {run.name}\n" in shown
+    assert shown != card.read_text()  # the run has another name now
+    assert cli("models", "card", run, "--write").out == f"written   {card}\n"
+    assert card.read_text() == shown
+    (tmp_path / "words.md").write_text("Made for a museum.")
+    answer = cli("models", "card", run, "--notes", tmp_path / "words.md")
+    assert answer.out == f"notes     {run / 'notes.md'}\nwritten   {card}\n"
+    assert "Made for a museum." in cli("models", "card", run).out
+    assert cli("models", "card", "ferplus-rbcf").out == (zoo.PRETRAINED / "ferplus-rbcf" / "README.md").read_text()
+    cli("models", "card", "ferplus-rbcf", "--write").refused(2, "ships with evenface")
+    cli("models", "card", run, "--notes", tmp_path / "none.md").refused(1, "none.md")
+    cli("models", "card", tmp_path / "nothing").refused(2, "does not exist")
+    cli("models", "card", tmp_path).refused(2, "neither a run")
 
 
 def test_download(cli: Any, stand_in: Path, home: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 import shlex
@@ -49,7 +50,10 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def states(text: str) -> dict[tuple[str, str], str]:
-    return {(m[1], m[2]): m[3] for m in re.finditer(r"^ (\w+) +(\d) +\w+ +(.+?) +\w+-s\d-[0-9a-f]{8} *$", text, re.MULTILINE)}
+    return {
+        (m[1], m[2]): m[3]
+        for m in re.finditer(r"^ (\w+) +(\d) +\w+ +(.+?) +(?:-|under a minute|\d+ min) +\w+-s\d-[0-9a-f]{8} *$", text, re.MULTILINE)
+    }
 
 
 @pytest.mark.usefixtures("in_process")
@@ -91,6 +95,59 @@ def test_from_the_list_to_the_table(cli: Any, faces: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.usefixtures("in_process")
+def test_axes_give_a_table_for_each_combination(cli: Any, faces: Path) -> None:
+    file = recipe(faces, axes={"lr": [0.001, 0.01]})
+    listed = cli("study", file, "--dry-run")
+    assert set(re.findall(r"^ ([\w.-]+) +0 ", listed.out, re.MULTILINE)) == {"ce-0.001", "eac-0.001", "ce-0.01", "eac-0.01"}
+    assert re.search(r"To come: .+; estimated from a probe of \d+ s, to within a factor of two\.", listed.out)
+    part = cli("study", file, "--only", "*-0.001")
+    assert (part.code, part.out.count("Against ce, lr 0.001"), part.out.count("lr 0.01\n")) == (0, 1, 0)
+    whole = cli("study", file, "--without-duplicates")
+    assert whole.code == 0, whole.err
+    table = Path("runs/small/table.md").read_text()
+    assert table.index("**Mean recall**") < table.index("**Against ce, lr 0.001**") < table.index("**Against ce, lr 0.01**")
+    rows = list(csv.DictReader(Path("runs/small/table.csv").read_text().splitlines()))
+    assert {(row["lr"], row["run"]) for row in rows} == {(lr, run) for lr in ("0.001", "0.01") for run in ("ce", "eac")}
+    assert [row["gain"] == "" for row in rows] == [row["run"] == "ce" for row in rows]
+    after = cli("study", file, "--dry-run").out
+    assert "4 of 4 are done" in after
+    assert "To come" not in after
+
+
+def test_a_search_from_the_list_to_the_table(cli: Any, faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("optuna", reason="needs Optuna: pip install 'evenface[search]'")
+
+    def run(runs: Any, task: Task, *, jobs: int, say: Any, give_up: Any = None) -> dict[str, str]:
+        for each in runs:
+            work(each.config, task)
+        return {}
+
+    monkeypatch.setattr("evenface.study.run_locally", run)
+    file = recipe(faces, search={"runs": ["eac"], "trials": 2, "space": {"lr": {"low": 1e-4, "high": 1e-2, "log": True}}})
+    listed = cli("study", file, "--dry-run")
+    assert (listed.code, listed.err) == (0, "")
+    assert "2 of 2 trials are not drawn yet" in listed.out
+    assert "estimated from a probe" in listed.out
+    cli("study", file, "--only", "ce").refused(2, "--only does not go with a recipe that has `search`")
+    answer = cli("study", file)
+    assert answer.code == 0, answer.err
+    lines = list(csv.DictReader(Path("runs/small/trials-eac.csv").read_text().splitlines()))
+    assert [float(line["validation_mean_recall"]) for line in lines] == sorted((float(m) for m in scores_of("validation")), reverse=True)
+    best = yaml.safe_load(Path("runs/small/best-eac.yaml").read_text())
+    assert (best["method"], best["lr"], best["output"]) == ("eac", float(lines[0]["lr"]), None)
+    assert f"lr: {lines[0]['lr']}" in answer.out
+    rows = list(csv.DictReader(Path("runs/small/table.csv").read_text().splitlines()))
+    assert {row["run"] for row in rows} == {"ce", f"eac.t{lines[0]['trial']}"}
+    assert len(scores_of("test")) == 2  # the other trial never saw test
+
+
+def scores_of(split: str) -> list[float]:
+    """The mean recall of every trial or run that was scored on a split."""
+    found = {path.parent.name: json.loads(path.read_text())["mean_recall"] for path in Path("runs/small").glob(f"*/metrics-{split}.json")}
+    return [score for name, score in found.items() if split == "test" or name.startswith("eac.t")]
+
+
+@pytest.mark.usefixtures("in_process")
 def test_a_run_that_failed_is_named(cli: Any, faces: Path) -> None:
     answer = cli("study", recipe(faces, runs={"ce": {}, "bad": {"init": "x.pth"}}))
     answer.refused(1, "bad s0 failed: no luck today")
@@ -107,6 +164,13 @@ def test_what_is_refused(cli: Any, faces: Path, tmp_path: Path) -> None:
     cli("study", file, "--seeds", "1,1").refused(2, "different whole numbers")
     cli("study", file, "--only", "cee").refused(2, "Unknown run 'cee'; did you mean 'ce'?")
     cli("study", file, "--jobs", 0).refused(2, "--jobs must be at least 1")
+    cli("study", file, "--cpus-per-run", 0, "--engine", "ray").refused(2, "--cpus-per-run must be at least 1")
+    cli("study", file, "--address", "auto").refused(2, "--address is for a cluster; add --engine ray")
+    cli("study", file, "--engine", "slurm").refused(2, "slurm")
+    cli("study", recipe(faces, tta="experts")).refused(
+        2, "tta: experts is for ride and sade, whose networks have several; the run 'ce' is ce"
+    )
+    file = recipe(faces)
     cli("study", file, "--job", 2).refused(2, "Unknown flag --job; did you mean --jobs?")
     cli("study", recipe(faces, runs={"a": {"method": "rbfc"}})).refused(2, "small.yaml: the run 'a': Unknown method 'rbfc'")
     missing = cli("study", recipe(tmp_path / "no faces"))  # told at once, not by each run

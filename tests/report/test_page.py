@@ -92,9 +92,17 @@ def test_ids_of_two_drawings_differ_and_still_refer_to_their_own() -> None:
 
 
 def test_a_cell_with_an_interval() -> None:
-    text = grid_html(Grid("t", ("a", "b"), (("x", "76.3 [61.2, 87.0]"), ("y", "76.3\n61.2-87.0"))))
+    text = grid_html(Grid("t", ("a", "b"), (("x", "76.3 [61.2, 87.0]"), ("y", "5.0"))))
     assert '<td>76.3 <span class="ci">[61.2, 87.0]</span></td>' in text
-    assert "<td>76.3<br>61.2-87.0</td>" in text
+    assert '<td>5.0 <span class="ci"></span></td>' in text  # so that it stands below 76.3
+    assert "<td>76.3<br>61.2-87.0</td>" in grid_html(Grid("t", ("a", "b"), (("y", "76.3\n61.2-87.0"),)))
+
+
+def test_columns_of_words_stand_left() -> None:
+    text = grid_html(Grid("t", ("a", "b", "c"), (("x", "fear", "1"), ("y", "", "2"))))
+    assert '<th scope="col" class="t">b</th><th scope="col">c</th>' in text
+    assert text.count('<td class="t">') == 2
+    assert "<td>1</td>" in text
 
 
 def decoded(tag: str) -> Image.Image:

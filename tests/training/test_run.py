@@ -38,7 +38,7 @@ def test_the_run_folder_holds_what_the_contract_names(settings: Settings, tmp_pa
     text = io.StringIO()
     result = train(config, command=["evenface", "train", "-o", "my runs"], console=Console(file=text, width=300))
     assert {path.name for path in config.folder.iterdir()} == {"config.yaml", "environment.json", "log.csv", "last.ckpt", "best"}
-    assert {path.name for path in (config.folder / "best").iterdir()} == {"model.safetensors", "config.json", "README.md"}
+    assert {path.name for path in (config.folder / "best").iterdir()} == {"model.safetensors", "config.json", "README.md", "card.json"}
     assert load_config(config.folder / "config.yaml") == config
     environment = json.loads((config.folder / "environment.json").read_text())
     assert environment["command"] == "evenface train -o 'my runs'"

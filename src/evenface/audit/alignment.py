@@ -19,7 +19,7 @@ from evenface.faces.alignment import similarity
 
 RELIABLE = 0.9  # score of a face whose landmarks are believed
 FEWEST = 20  # faces that medians are taken from
-TURNED, SHIFTED, SCALED = 25.0, 0.12, 1.4  # degrees; share of the picture's side; factor
+TURNED, SHIFTED, SCALED = 30.0, 0.20, 1.5  # degrees; share of the picture's side; factor
 LOOSE = 0.08  # median shift above which a set is not cut out alike
 
 

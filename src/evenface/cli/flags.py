@@ -7,12 +7,18 @@ import dataclasses
 import os
 import types
 import typing
+from collections.abc import Mapping
 from typing import Any
 
 
-def add_fields(parser: argparse._ActionsContainer, cls: type[Any], *, skip: tuple[str, ...] = ()) -> None:
+def add_fields(
+    parser: argparse._ActionsContainer, cls: type[Any], *, skip: tuple[str, ...] = (), defaults: Mapping[str, Any] | None = None
+) -> None:
     """A flag per field, grouped by the field's `group`; a flag that is not given leaves no trace, so that files and presets
     can stand behind it.
+
+    Args:
+        defaults: what the help names in place of a field's own default.
     """
     hints = typing.get_type_hints(cls)
     groups: dict[str, argparse._ArgumentGroup] = {}
@@ -22,13 +28,13 @@ def add_fields(parser: argparse._ActionsContainer, cls: type[Any], *, skip: tupl
         name = field.metadata.get("group", "")
         if name and name not in groups:
             groups[name] = parser.add_argument_group(name)
-        add_field(groups.get(name, parser), field, hints[field.name])
+        add_field(groups.get(name, parser), field, hints[field.name], (defaults or {}).get(field.name, field.default))
 
 
-def add_field(parser: argparse._ActionsContainer, field: dataclasses.Field[Any], hint: Any) -> None:
-    """One field as `--its-name`."""
+def add_field(parser: argparse._ActionsContainer, field: dataclasses.Field[Any], hint: Any, value: Any) -> None:
+    """One field as `--its-name`; `value` is the default that its help names."""
     names = [*field.metadata.get("flags", ()), f"--{field.name.replace('_', '-')}"]
-    default = "" if field.default in (None, dataclasses.MISSING) else f" (default: {field.default})"
+    default = "" if value in (None, dataclasses.MISSING) else f" (default: {value})"
     options: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS, "help": field.metadata.get("help", "") + default}
     kind, choices = kind_of(hint)
     if kind is bool:

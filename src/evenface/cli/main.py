@@ -21,6 +21,7 @@ from evenface.errors import EvenfaceError
 VERBS = {
     "predict": "find faces in photos, folders, films or a webcam, and tell their expressions",
     "train": "train a model on a data set with one of the methods, or resume a run",
+    "distill": "teach a backbone or a small model from a teacher, on faces without labels",
     "evaluate": "score a run or a model folder on a split, with an interval on every number",
     "calibrate": "fit what turns a model's answers into scores that mean what they say",
     "compare": "put runs side by side, with a paired test",

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import functools
-import importlib.resources
 import inspect
 import json
 import textwrap
@@ -21,6 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 from evenface.cli.flags import kind_of
+from evenface.methods.costs import costs
 
 
 WIDTH = 100
@@ -56,15 +55,6 @@ def _about(name: str) -> dict[str, Any]:
     idea = inspect.cleandoc(cls.__doc__ or "").partition("\n")[0]  # its own; getdoc would take that of the base
     known = {key: getattr(cls, key, None) for key in ("title", "paper", "year")}
     return {"name": name, **known, "idea": idea, "views": made.views, "cost": costs()["methods"].get(name)}
-
-
-@functools.cache
-def costs() -> dict[str, Any]:
-    """What `benchmarks/methods.py` measured: per method the time and memory of a step and the steps of an epoch, all relative to `ce`;
-    None for a method that does not train."""
-    file = importlib.resources.files("evenface.methods") / "costs.json"
-    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return found
 
 
 def _options(name: str) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
   evenface models list
   evenface models info yunet
+  evenface models card runs/x --notes words.md
   evenface models download yunet
   evenface models download yunet --from face_detection_yunet_2023mar.onnx
 
@@ -27,6 +28,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     info.add_argument("name", metavar="NAME", help="a name of the list, or the folder of a run or of a model")
     _add_format(info)
     info.set_defaults(run=run_info)
+
+    card = verbs.add_parser(
+        "card", help="the model card with all that is known by now; --write puts it into the folder", allow_abbrev=False
+    )
+    card.add_argument("name", metavar="RUN", help="a run folder, a model folder, or the name of a model that ships")
+    card.add_argument("--write", action="store_true", help="write it into the model folder")
+    card.add_argument(
+        "--notes", type=Path, metavar="FILE", help="keep the words of this Markdown file in the card from now on, and write it"
+    )
+    card.set_defaults(run=run_card)
 
     download = verbs.add_parser("download", help="fetch a file into the cache, checked by its SHA-256", allow_abbrev=False)
     download.add_argument("name", metavar="NAME", nargs="?", help="a name of the list")
@@ -78,6 +89,18 @@ def run_info(args: argparse.Namespace) -> int:
         config = json.dumps(about["config"], indent=1, ensure_ascii=False)
         text = f"{about['card']}\n\nconfig.json\n{config}\n\nweights    {zoo.weights_file(folder)}\nsha256     {about['sha256']}".lstrip()
     print(json.dumps({"schema_version": 1, "model": about}, indent=1, ensure_ascii=False) if args.format == "json" else text)
+    return 0
+
+
+def run_card(args: argparse.Namespace) -> int:
+    from evenface.runs import keep_notes, model_card, renew_card
+
+    if args.notes is not None:
+        print(f"notes     {keep_notes(args.name, args.notes)}")
+    if args.write or args.notes is not None:
+        print(f"written   {renew_card(args.name)}")
+    else:
+        print(model_card(args.name), end="")
     return 0
 
 

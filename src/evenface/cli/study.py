@@ -3,6 +3,7 @@
   evenface study recipes/rivals-tiny.yaml --dry-run
   evenface study recipes/rivals-tiny.yaml --jobs 2
   evenface study recipes/rivals_ferplus_cpu.yaml --data-dir DIR --only ce,rbcf --seeds 0,1,2
+  evenface study recipes/rivals_ferplus_cpu.yaml --data-dir DIR --engine ray --address auto --cpus-per-run 4
 
 A finished run is never trained again and an interrupted one is gone on with: the same command goes on with a study that was stopped.
 The table is printed and written to table.md and table.csv in the study's folder; with --only it is of those runs, and printed only.
@@ -11,6 +12,7 @@ The table is printed and written to table.md and table.csv in the study's folder
 from __future__ import annotations
 
 import argparse
+import functools
 import shlex
 import sys
 from pathlib import Path
@@ -18,11 +20,10 @@ from typing import TYPE_CHECKING
 
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rich.console import Console
 
-    from evenface.report.grid import Grid
     from evenface.study import Recipe, Run, StudyResult
 
 
@@ -30,47 +31,95 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", metavar="RECIPE", type=Path, help="YAML file, such as recipes/rivals-tiny.yaml")
     parser.add_argument("--data-dir", help="where the data set lies (default: the recipe's)")
     parser.add_argument("--seeds", metavar="N,N", help="in place of the recipe's")
-    parser.add_argument("--only", metavar="RUN,RUN", help="train these runs, and those that they start from")
-    parser.add_argument("--dry-run", action="store_true", help="list the runs and how far they are, and stop")
     parser.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="trainings side by side, each on its share of the cores (default: 1)"
+        "--only", metavar="RUN,RUN", help="train these runs, and those that they start from; with or without labels, or rbcf-*"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="list the runs, how far they are and what is still to come, and stop")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="trainings side by side (on each machine), each on its share of the cores (default: 1)",
+    )
+    parser.add_argument(
+        "--engine", choices=["local", "ray"], default="local", help="processes here, or tasks of a Ray cluster (extra: ray)"
+    )
+    parser.add_argument("--address", help="--engine ray: of the cluster (default: RAY_ADDRESS, or a new one on this machine)")
+    parser.add_argument("--cpus-per-run", type=int, metavar="N", help="--engine ray: cores of a training (default: a machine's, by --jobs)")
+    parser.add_argument(
+        "--without-duplicates", action="store_true", help="leave out of the table the images that stand in train pixel for pixel"
     )
     parser.add_argument("-o", "--output", type=Path, help="folder of the run folders and tables (default: the recipe's)")
 
 
 def run(args: argparse.Namespace) -> int:
     from evenface.cli.output import console
-    from evenface.errors import ConfigError, TrainingError
-    from evenface.study import Task, collect, plan, read_recipe, run_locally, state_of
-    from evenface.training.data import load_manifest
+    from evenface.errors import ConfigError
+    from evenface.study import plan, read_recipe
 
-    if args.jobs < 1:
-        raise ConfigError("--jobs must be at least 1.")
+    if args.jobs < 1 or (args.cpus_per_run is not None and args.cpus_per_run < 1):
+        raise ConfigError(f"{'--jobs' if args.jobs < 1 else '--cpus-per-run'} must be at least 1.")
+    if args.engine == "local" and (args.address is not None or args.cpus_per_run is not None):
+        raise ConfigError(f"{'--address' if args.address is not None else '--cpus-per-run'} is for a cluster; add --engine ray.")
     recipe = read_recipe(args.recipe)
     output = recipe.output if args.output is None else args.output
+    out = console()
+    command = ["evenface", *sys.argv[1:]]
+    if recipe.search is not None:
+        from evenface.cli.study_search import found_best
+
+        best = found_best(recipe, args, output, out, command)
+        if best is None:
+            return 0
+        recipe = best
     seeds = None if args.seeds is None else _numbers(args.seeds)
     whole = plan(recipe, data_dir=args.data_dir, seeds=seeds, output=output)
     only = None if args.only is None else [name.strip() for name in args.only.split(",")]
     runs = plan(recipe, data_dir=args.data_dir, seeds=seeds, output=output, only=only)
-    out = console()
     if args.dry_run:
-        out.print(_listed(recipe, whole, runs, output))
+        _list(out, recipe, whole, runs, output, args.jobs)
         return 0
-    command = ["evenface", *sys.argv[1:]]
-    failed = {}
-    if not all(state_of(each, recipe.split, recipe.tta).done for each in runs):
-        load_manifest(runs[0].config).split(recipe.split)  # what is wrong with the data is told at once, and not by each run
-        task = Task(recipe.split, recipe.tta, command)
-        try:
-            failed = run_locally(runs, task, jobs=args.jobs, say=lambda text: _say(out, text))
-        except TrainingError as error:
-            raise TrainingError(f"{error} Go on with: {shlex.join(command)}") from error
+    failed = bring(recipe, runs, args, out, command)
     if len(failed) < len(runs):
         # A part of the runs is shown and not written: table.md is that of the whole recipe.
-        _show(out, recipe, collect(recipe, whole if only is None else runs), None if only is not None else output, command)
+        _show(out, recipe, whole if only is None else runs, None if only is not None else output, command, args.without_duplicates)
     for name, reason in failed.items():
         print(f"evenface study: {name} failed: {reason}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def bring(recipe: Recipe, runs: Sequence[Run], args: argparse.Namespace, out: Console, command: Sequence[str]) -> dict[str, str]:
+    """Brings runs to their end; those that failed, and why."""
+    from evenface.errors import TrainingError
+    from evenface.study import Task, state_of
+
+    if all(state_of(each, recipe.split, recipe.tta).done for each in runs):
+        return {}
+    check_data(runs, recipe.split)
+    try:
+        return engine(args)(runs, Task(recipe.split, recipe.tta, command), say=lambda text: say(out, text))
+    except TrainingError as error:
+        raise TrainingError(f"{error} Go on with: {shlex.join(command)}") from error
+
+
+def engine(args: argparse.Namespace) -> Callable[..., dict[str, str]]:
+    """What brings runs to their end, as the flags want it."""
+    from evenface import study
+
+    if args.engine == "local":
+        return functools.partial(study.run_locally, jobs=args.jobs)
+    from evenface.study.cluster import run_on_ray
+
+    return functools.partial(run_on_ray, jobs=args.jobs, address=args.address, cpus=args.cpus_per_run)
+
+
+def check_data(runs: Sequence[Run], split: str) -> None:
+    """What is wrong with the data is told at once, and not by each run."""
+    from evenface.training.data import load_manifest
+
+    for each in {(run.config.dataset, run.config.data_dir): run for run in runs}.values():
+        load_manifest(each.config).split(split)
 
 
 def _numbers(text: str) -> list[int]:
@@ -82,40 +131,63 @@ def _numbers(text: str) -> list[int]:
         raise ConfigError(f"--seeds takes whole numbers with commas between them, such as 0,1,2; not '{text}'.") from None
 
 
-def _say(console: Console, text: str) -> None:
+def say(console: Console, text: str) -> None:
     console.print(text, highlight=False, soft_wrap=True, markup=False)
 
 
-def _listed(recipe: Recipe, whole: Sequence[Run], runs: Sequence[Run], output: Path) -> Grid:
-    """The runs and how far they are; and the folders beside them that belong to other settings or seeds."""
+def _list(console: Console, recipe: Recipe, whole: Sequence[Run], runs: Sequence[Run], output: Path, jobs: int) -> None:
+    """Prints the runs, how far they are and how long they will take; and the folders beside them of other settings or seeds."""
     from evenface.report.grid import Grid
     from evenface.study import state_of
+    from evenface.study.estimate import estimate_study, in_words
+    from evenface.study.probe import Probe
 
     states = [state_of(run, recipe.split, recipe.tta) for run in runs]
-    rows = [(run.name, str(run.seed), run.config.method, str(state), run.folder.name) for run, state in zip(runs, states, strict=True)]
+    estimate = estimate_study(runs, states, jobs=jobs, probe=Probe())
+    rows = []
+    for run, state in zip(runs, states, strict=True):
+        took = estimate.minutes.get(run.folder)
+        text = "-" if took is None else in_words(took)
+        rows.append((run.name, str(run.seed), run.config.method, str(state), text, run.folder.name))
     notes = [f"{sum(state.done for state in states)} of {len(runs)} are done. Folders are in {output}."]
+    if estimate.minutes:
+        side = f", {in_words(estimate.wall)} with --jobs {jobs}" if jobs > 1 else ""
+        notes.append(f"To come: {in_words(estimate.sum)} of training{side}; {estimate.source}.")
+    elif estimate.source:
+        notes.append(f"To come: {estimate.source}.")
     others = sorted({file.parent.name for file in output.glob("*/config.yaml")} - {run.folder.name for run in whole})
     if others:
         notes.append(f"Of other settings or seeds: {', '.join(others)}.")
-    return Grid(recipe.name, ("run", "seed", "method", "state", "folder"), tuple(rows), notes=tuple(notes))
+    console.print(Grid(recipe.name, ("run", "seed", "method", "state", "to come", "folder"), tuple(rows), notes=tuple(notes)))
 
 
-def _show(console: Console, recipe: Recipe, result: StudyResult, output: Path | None, command: Sequence[str]) -> None:
+def _show(
+    console: Console, recipe: Recipe, runs: Sequence[Run], output: Path | None, command: Sequence[str], without_duplicates: bool
+) -> None:
     """Prints the tables, and writes them where there is an output."""
     from evenface.files import write_text
-    from evenface.report.study import study_csv, study_grid, study_grids
+    from evenface.report.study import study_grid, study_grids, summary_grid, tables_csv
+    from evenface.study import collect
+    from evenface.study.result import at
 
-    found = (result.comparison, result.minutes)
-    for grid in study_grids(*found, result.train_counts):
+    result: StudyResult = collect(recipe, runs, without_duplicates=without_duplicates)
+    tables = result.tables
+    for table in tables:
+        for grid in study_grids(table.comparison, table.minutes, table.train_counts, at(table.labels)):
+            console.print(grid)
+    summary = [summary_grid([(table.labels, table.comparison) for table in tables])] if recipe.crossed else []
+    for grid in summary:
         console.print(grid)
     for note in result.notes:
-        _say(console, note)
+        say(console, note)
     if output is None:
         return
     tta = "" if recipe.tta == "none" else f", --tta {recipe.tta}"
-    scope = f"Split: {recipe.split}{tta}, n = {sum(result.comparison.n)}. Command:"
+    faces = " or ".join(map(str, dict.fromkeys(sum(table.comparison.n) for table in tables)))
+    scope = f"Split: {recipe.split}{tta}, n = {faces}. Command:"
     head = "\n\n".join([f"# {recipe.name}", *([recipe.about] if recipe.about else []), scope, f"    {shlex.join(command)}", ""])
     notes = "".join(f"\n{note}\n" for note in result.notes)
-    write_text(output / "table.md", head + study_grid(*found, result.train_counts).markdown() + notes)
-    write_text(output / "table.csv", study_csv(*found))
-    _say(console, f"written   {output / 'table.md'}\n          {output / 'table.csv'}")
+    grids = summary + [study_grid(table.comparison, table.minutes, table.train_counts, at(table.labels)) for table in tables]
+    write_text(output / "table.md", head + "\n".join(grid.markdown() for grid in grids) + notes)
+    write_text(output / "table.csv", tables_csv([(table.labels, table.comparison, table.minutes) for table in tables]))
+    say(console, f"written   {output / 'table.md'}\n          {output / 'table.csv'}")

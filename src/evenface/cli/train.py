@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from evenface.cli.flags import add_fields
+from evenface.distill.config import METHOD as TAUGHT
 from evenface.errors import ConfigError, unknown_name
 from evenface.training.config import PRESETS, TrainConfig, from_dict, load_config
 
@@ -117,6 +118,8 @@ def run(args: argparse.Namespace) -> int:
 
     from evenface.training.run import resume, train
 
+    if args.resume is not None and load_config(args.resume / "config.yaml").method == TAUGHT:
+        raise ConfigError(f"{args.resume} is taught by a teacher; go on with it: evenface distill --resume {args.resume}")
     console = None if args.quiet else Console()
     command = ["evenface", *sys.argv[1:]]
     result = (

@@ -15,6 +15,8 @@ Three layouts are read as they come (see `TREE`). How ten votes become a label i
                for kept classes; votes for unknown, NF and a dropped contempt do not enter it. `label` is its arg-max (ties as above).
 `fer2013`      The rows of `majority`; train labels are FER2013's own, a real label noise (a third of them differ), with the
                majority label in `clean_label`. Validation and test keep the majority label. Not for the PNG folders, which lack it.
+`every`        For learning without labels: each row that has a file name and is not mostly voted NF. The label is the class with the most
+               votes among those kept, ties as above, and means little: `evenface distill` does not look at it.
 
 An id is FERPlus's file name without its suffix. Four names stand on two rows each; the second gets `-2`, the same in all layouts.
 """
@@ -56,7 +58,7 @@ FOLDERS = {"train": "FER2013Train", "validation": "FER2013Valid", "test": "FER20
 ALIGNMENT = {"template": "fer2013", "margin": 0.0, "resolution": 48, "grey": True}
 """How the faces lie in their pictures, in the fields of `evenface.faces.alignment.Alignment`."""
 
-RULES = ("majority", "max", "probability", "fer2013")
+RULES = ("majority", "max", "probability", "fer2013", "every")
 
 _UNDECIDED = -1
 
@@ -186,6 +188,10 @@ class Chooser:
             shares = np.zeros((len(votes), len(NAMED)), dtype=np.float32)
             shares[:, order] = soft
             winner = np.where(soft.sum(axis=1) > 0, shares.argmax(axis=1), _UNDECIDED)
+        if self.rule == "every":
+            inside = [column for column, name in enumerate(NAMED) if name in self.class_names]
+            faceless = 2 * votes[:, VOTES.index("NF")] > votes.sum(axis=1)
+            winner = np.where(faceless, _UNDECIDED, np.array(inside)[votes[:, inside].argmax(axis=1)])
         named = np.array([bool(name) for name in names], dtype=bool)
         known = np.array([*(name in self.class_names for name in NAMED), False])  # the last is _UNDECIDED
         keep = known[winner] & named
@@ -233,7 +239,7 @@ class Chooser:
         """Counts a split's rows; gives the reason of each that is not kept, one of `_REASONS`."""
         self.rows += len(votes)
         self.kept += int(keep.sum())
-        judged = votes if self.rule == "max" else _without_slips(votes)
+        judged = votes if self.rule in ("max", "every") else _without_slips(votes)
         tied = (judged == judged.max(axis=1, keepdims=True)).sum(axis=1) > 1
         self.ties += int((tied & named).sum())
         contempt = winner == NAMED.index("contempt")
@@ -246,7 +252,7 @@ class Chooser:
 
     def sentences(self) -> tuple[str, ...]:
         reasons = [f"{n} {_REASONS[why]}" for why, n in self.dropped.items() if n]
-        fate = "went to the first in the file's order" if self.rule == "max" else "were dropped unless the rule allows them"
+        fate = "went to the first in the file's order" if self.rule in ("max", "every") else "were dropped unless the rule allows them"
         if self.rule == "probability":
             fate = "kept their shares in train"
         return (

@@ -40,7 +40,7 @@ def predict(
         p: Tensor = model(x).logits.float().softmax(dim=1)
         return (p + model(x.flip(-1)).logits.float().softmax(dim=1)) / 2 if flip else p
 
-    parts = _answers(model, answer, store, np.arange(rank, len(store), world), batch_size, device, precision, progress)
+    parts = answers(model, answer, store, np.arange(rank, len(store), world), batch_size, device, precision, progress)
     local = torch.cat(parts).cpu().numpy() if parts else np.zeros((0, 0), np.float32)
     return local if world == 1 else _gather(local, len(store), world)
 
@@ -59,12 +59,12 @@ def predict_experts(
     def answer(x: Tensor) -> Tensor:
         return torch.stack([model.experts(view).logits.float() for view in (x, x.flip(-1))], dim=2)  # (K, B, 2, L)
 
-    parts = _answers(model, answer, store, np.arange(len(store)), batch_size, device, precision, progress)
+    parts = answers(model, answer, store, np.arange(len(store)), batch_size, device, precision, progress)
     both = torch.cat(parts, dim=1).cpu().numpy() if parts else np.zeros((len(model.heads), 0, 2, len(model.class_names)), np.float32)
     return both[:, :, 0], both[:, :, 1]
 
 
-def _answers(
+def answers(
     model: nn.Module,
     answer: Callable[[Tensor], Tensor],
     store: FaceStore,
@@ -74,7 +74,11 @@ def _answers(
     precision: str,
     progress: Callable[[int, int], None] | None,
 ) -> list[Tensor]:
-    """What `answer` gives for the faces of these rows, batch by batch, with the model in evaluation mode."""
+    """What `answer` gives for the faces of these rows, batch by batch, with the model in evaluation mode.
+
+    Args:
+        answer: takes faces (B, 3, S, S), float32 RGB in [0, 1], on the device.
+    """
     device = torch.device(device)
     groups = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
     was_training = model.training

@@ -82,6 +82,11 @@ class Predictions:
             raise DataError("The probabilities of an image must be at least 0 and sum to 1; give the softmax, not the logits.")
 
 
+def stem_of(split: str, tta: str, prior: str = "model") -> str:
+    """The part of `predictions-<stem>.parquet` and `metrics-<stem>.json` that says what was scored, and how."""
+    return "-".join([split, *([] if tta == "none" else [tta]), *([] if prior == "model" else [prior])])
+
+
 def write_predictions(path: str | os.PathLike[str], predictions: Predictions) -> None:
     """Writes the Parquet file aside, then renames it.
 

@@ -22,6 +22,8 @@ from evenface.losses.classification import cb_softmax as cb_softmax
 from evenface.losses.classification import cross_entropy as cross_entropy
 from evenface.losses.consistency import class_maps as class_maps
 from evenface.losses.consistency import rebalanced_consistency as rebalanced_consistency
+from evenface.losses.distillation import answers as answers
+from evenface.losses.distillation import direction as direction
 from evenface.losses.equalization import equalization as equalization
 from evenface.losses.equalization import equalized_focal as equalized_focal
 from evenface.losses.experts import class_temperatures as class_temperatures
@@ -53,6 +55,7 @@ from evenface.losses.weights import weight_ratio as weight_ratio
 
 __all__ = [
     "add_up",
+    "answers",
     "cb_focal",
     "cb_sigmoid",
     "cb_softmax",
@@ -61,6 +64,7 @@ __all__ = [
     "class_temperatures",
     "class_weights",
     "cross_entropy",
+    "direction",
     "divergence",
     "equalization",
     "equalized_focal",

@@ -142,10 +142,12 @@ class DlibFaceResNet(nn.Module):
             affine.weight.fill_(1.0)
             affine.bias.zero_()
 
+    def stem(self, x: Tensor) -> Tensor:
+        """What comes before the blocks: (B, 3, H, W) -> (B, 32, about H / 4, about W / 4)."""
+        return F.max_pool2d(F.relu(conv_affine(x, self.conv, self.aff), inplace=True), 3, 2)
+
     def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(conv_affine(x, self.conv, self.aff), inplace=True)
-        x = F.max_pool2d(x, 3, 2)
-        out: Tensor = self.blocks(x)
+        out: Tensor = self.blocks(self.stem(x))
         return out
 
 

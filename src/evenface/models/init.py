@@ -141,8 +141,11 @@ def model_folder_of(path: Path) -> Path | None:
     return best
 
 
-def dlib_face_file() -> Path:
+def dlib_face_file(what: str = "The start 'dlib-face'") -> Path:
     """The file of dlib's face network on this machine.
+
+    Args:
+        what: who asks, for the message.
 
     Raises:
         ModelError: EVENFACE_DLIB_FACE names a file that is not there.
@@ -160,7 +163,7 @@ def dlib_face_file() -> Path:
         path = Path(folder) / "models" / _DLIB_FACE_FILE
         if path.is_file():
             return path
-    raise MissingExtra("The start 'dlib-face'", "dlib-face")
+    raise MissingExtra(what, "dlib-face")
 
 
 def _match(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> tuple[InitReport, dict[str, Tensor]]:

@@ -3,7 +3,8 @@
     runs, notes = find_runs(["runs/ce-s*", "runs/rbcf-s0"])
     scores, missing = read_scores(runs, "test", "none", "model")
 
-A folder of runs (a study's) stands for the runs in it. A model that belongs to no run keeps its scores beside the report.
+A folder of runs (a study's) stands for the runs in it, cross-entropy first, which makes it the baseline. A model that belongs to no run
+keeps its scores beside the report.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from numpy.typing import NDArray
 from evenface import zoo
 from evenface.errors import ConfigError
 from evenface.evaluation.compare import Comparison, RunPredictions, compare_runs
-from evenface.evaluation.records import Predictions, read_metrics, read_predictions
+from evenface.evaluation.records import Predictions, read_metrics, read_predictions, stem_of
 from evenface.model_folder import ModelConfig, read_config, standing
 from evenface.report.tables import class_order
-from evenface.runs import chosen_on, find_model, labels_of, stem_of
-from evenface.training.config import TrainConfig
+from evenface.runs import chosen_on, find_model, labels_of
+from evenface.training.config import TrainConfig, load_config
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -142,6 +143,7 @@ def find_runs(entries: Sequence[str], beside: Path) -> tuple[list[Run], list[str
         for path in _expanded(entry):
             inside = [] if _is_one(path) or not path.is_dir() else sorted(path.glob("*/config.yaml"))
             ready = [file.parent for file in inside if standing(file.parent / "best").is_dir()]
+            ready.sort(key=lambda run: load_config(run / "config.yaml").method != "ce")  # the natural baseline; stable for the others
             if inside and not ready:
                 raise ConfigError(f"None of the {len(inside)} runs in {path} has a model yet; let one finish an epoch.")
             waiting = [file.parent.name for file in inside if file.parent not in ready]

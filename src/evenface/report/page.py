@@ -28,6 +28,7 @@ from evenface.report.grid import Grid
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 LOSSLESS = 64  # pixels; a smaller face costs little as it is, a larger one is kept at quality 90
 _STYLE = Path(__file__).with_name("page.css")
+_WORDS, _ESTIMATES = ' class="t"', "estimates"  # kinds of columns; the rest are plain numbers
 _ESTIMATE = re.compile(r"(\S+) (\[[^\]]*\])")  # 76.3 [61.2, 87.0]
 
 
@@ -91,7 +92,7 @@ def grid_html(grid: Grid, *, title: bool = True) -> str:
         title: whether the grid's title stands above.
     """
     kinds = _kinds(grid)
-    head = "".join(f'<th scope="col"{kind}>{_cell(name)}</th>' for name, kind in zip(grid.head, kinds, strict=True))
+    head = "".join(f'<th scope="col"{kind * (kind == _WORDS)}>{_cell(name)}</th>' for name, kind in zip(grid.head, kinds, strict=True))
     body = "".join(_row(row, kinds) for row in grid.rows)
     foot = f"<tfoot>{''.join(_row(row, kinds) for row in grid.footer)}</tfoot>" if grid.footer else ""
     caption = f"<caption>{escape(grid.title)}</caption>" if title and grid.title else ""
@@ -163,8 +164,8 @@ def folded(summary: str, content: str) -> str:
 
 
 def code(text: str) -> str:
-    """Commands or settings, in a box of their own."""
-    return f"<pre><code>{escape(text)}</code></pre>"
+    """Commands or settings, in a box of their own that scrolls."""
+    return f'<pre tabindex="0"><code>{escape(text)}</code></pre>'
 
 
 def _line(number: int, text: str) -> str:
@@ -173,14 +174,28 @@ def _line(number: int, text: str) -> str:
 
 def _row(cells: Sequence[str], kinds: Sequence[str]) -> str:
     first, *others = cells
-    rest = "".join(f"<td{kind}>{_cell(cell)}</td>" for cell, kind in zip(others, kinds[1:], strict=True))
+    rest = "".join(_td(cell, kind) for cell, kind in zip(others, kinds[1:], strict=True))
     return f'<tr><th scope="row">{_cell(first)}</th>{rest}</tr>'
+
+
+def _td(cell: str, kind: str) -> str:
+    """A number without an interval stands below those that have one."""
+    if kind != _ESTIMATES:
+        return f"<td{kind}>{_cell(cell)}</td>"
+    blank = '<span class="ci"></span>' if cell and "[" not in cell and "," not in cell else ""
+    return f"<td>{_cell(cell)}{' ' * bool(blank)}{blank}</td>"
 
 
 def _kinds(grid: Grid) -> list[str]:
     """Columns of words stand left, those of numbers right."""
     columns = zip(*grid.rows, *grid.footer, strict=True) if grid.rows or grid.footer else [()] * len(grid.head)
-    return [' class="t"' if any(sign.isalpha() for cell in column for sign in cell) else "" for column in columns]
+    return [_kind(column) for column in columns]
+
+
+def _kind(column: Sequence[str]) -> str:
+    if any(sign.isalpha() for cell in column for sign in cell):
+        return _WORDS
+    return _ESTIMATES if any(_ESTIMATE.fullmatch(cell) for cell in column) else ""
 
 
 def _cell(text: str) -> str:

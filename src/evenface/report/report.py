@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import errno
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from evenface._version import __version__
 from evenface.calibration import PRIORS
 from evenface.data.manifest import SPLITS
 from evenface.errors import ConfigError, unknown_name
-from evenface.files import write_text
+from evenface.files import cannot_write, write_text
 from evenface.report.gather import Run, Scores, evaluate_command, find_runs, read_scores, stored
 from evenface.report.page import page
 from evenface.report.parts import faces, maps, meaning, results, summary, training
@@ -116,8 +117,14 @@ def write_report(
     for name, content in tables.items():
         write_text(folder / f"{name}.csv", content)
     write_text(path, text)
-    unscored = [f"{run.name} has not been scored on {split}: {evaluate_command(run, split, tta, prior)}" for run, split in missing]
-    return Report(path, folder, (*notes, *unscored))
+    return Report(path, folder, (*notes, *_unscored(missing, tta, prior)))
+
+
+def _unscored(missing: Sequence[tuple[Run, str]], tta: str, prior: str) -> list[str]:
+    """A sentence per run that is left out on a split; one for all where they are many."""
+    if len(missing) > 3:
+        return [f"{len(missing)} scores are missing; the summary of the page has the commands that make them."]
+    return [f"{run.name} has not been scored on {split}: {evaluate_command(run, split, tta, prior)}" for run, split in missing]
 
 
 def _check(path: Path, splits: Sequence[str] | None, tta: str, prior: str, resamples: int) -> None:
@@ -132,6 +139,12 @@ def _check(path: Path, splits: Sequence[str] | None, tta: str, prior: str, resam
     for split in splits or ():
         if split not in SPLITS:
             raise ConfigError(unknown_name("split", split, SPLITS))
+    try:  # told now, and not after minutes of work
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(path.parent, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 def _context(
@@ -142,9 +155,9 @@ def _context(
     missing: list[tuple[Run, str]] = []
     for split in splits or ("test", "validation"):
         scores, without = read_scores(runs, split, tta, prior, dataset=dataset, resamples=resamples)
-        missing += [(run, split) for run in without]
         if scores is not None:
             found.append(scores)
+            missing += [(run, split) for run in without]
     if not found:
         first = runs[0]
         how = f"run: {evaluate_command(first, 'test', tta, prior)}"

@@ -3,13 +3,14 @@
 scores, recalls = study_grids(comparison, minutes, train_counts)     # two that fit a terminal
 study_grid(comparison, minutes, train_counts).markdown()             # all in one, for a document
 study_csv(comparison, minutes)                                       # for a program: rates 0 to 1, an interval's ends in columns
+summary_grid([({"imbalance": "50"}, comparison), ...])               # of a study with axes: the mean recalls at each combination
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evenface.evaluation.compare import Comparison, MethodScores
@@ -21,12 +22,18 @@ Minutes = Mapping[str, float | None]
 _LEAD = ("mean_recall", "overall", "macro_f1")
 
 
-def study_grids(comparison: Comparison, minutes: Minutes, train_counts: Mapping[str, int] | None = None) -> tuple[Grid, Grid]:
-    """The scores with the differences, and the recalls per class; each within a hundred columns."""
+def study_grids(
+    comparison: Comparison, minutes: Minutes, train_counts: Mapping[str, int] | None = None, where: str = ""
+) -> tuple[Grid, Grid]:
+    """The scores with the differences, and the recalls per class; each within a hundred columns.
+
+    Args:
+        where: stands in the titles, such as "imbalance 50".
+    """
     names = class_order(comparison.class_names, train_counts)
     ranked = _ranked(comparison)
     scores = Grid(
-        f"Against {comparison.methods[0].method}" if comparison.pairs else "Scores",
+        _title(comparison, where),
         ("run", *(TITLES[key] for key in _LEAD), *(["gain", _p_head(comparison)] if comparison.pairs else []), "minutes"),
         tuple(
             (m.method, *(_tall(m.mean(key), m.ci95[key]) for key in _LEAD), *_gain(comparison, m, "\n"), _minutes(minutes, m))
@@ -35,7 +42,7 @@ def study_grids(comparison: Comparison, minutes: Minutes, train_counts: Mapping[
         notes=_notes(comparison),
     )
     recalls = Grid(
-        "Recall per class",
+        f"Recall per class{_behind(where)}",
         ("run", *(f"{name}\nn {comparison.n[comparison.class_names.index(name)]}" for name in names)),
         tuple((m.method, *(_tall(m.recall[i], m.recall_ci95[i]) for i in map(comparison.class_names.index, names))) for m in ranked),
         notes=("Percent; below it the ends of Wilson's 95 % interval.",),
@@ -43,7 +50,7 @@ def study_grids(comparison: Comparison, minutes: Minutes, train_counts: Mapping[
     return scores, recalls
 
 
-def study_grid(comparison: Comparison, minutes: Minutes, train_counts: Mapping[str, int] | None = None) -> Grid:
+def study_grid(comparison: Comparison, minutes: Minutes, train_counts: Mapping[str, int] | None = None, where: str = "") -> Grid:
     """Everything in one table."""
     names = class_order(comparison.class_names, train_counts)
     gain = ["gain", _p_head(comparison)] if comparison.pairs else []
@@ -54,12 +61,57 @@ def study_grid(comparison: Comparison, minutes: Minutes, train_counts: Mapping[s
         recalls = [_wide(m.recall[i], m.recall_ci95[i]) for i in map(comparison.class_names.index, names)]
         seeds = ", ".join(map(str, m.seeds))
         rows.append((m.method, seeds, *wide, *_gain(comparison, m, " "), *recalls, _minutes(minutes, m)))
-    title = f"Against {comparison.methods[0].method}" if comparison.pairs else "Scores"
-    return Grid(title, head, tuple(rows), notes=("Percent [95 % interval]; recalls per class: Wilson's.", *_notes(comparison)))
+    notes = ("Percent [95 % interval]; recalls per class: Wilson's.", *_notes(comparison))
+    return Grid(_title(comparison, where), head, tuple(rows), notes=notes)
+
+
+def summary_grid(tables: Sequence[tuple[Mapping[str, str], Comparison]]) -> Grid:
+    """The mean recall of each run at each combination of labels, with its interval and the gain over the baseline there.
+
+    Runs or combinations become columns, whichever are fewer.
+    """
+    runs = list(dict.fromkeys(method.method for _, comparison in tables for method in comparison.methods))
+    cells = [[_summary(comparison, run) for run in runs] for _, comparison in tables]
+    axes = tuple(tables[0][0])
+    notes = ["Mean recall in percent, below it the ends of its 95 % interval"]
+    if any(comparison.pairs for _, comparison in tables):
+        notes[0] += "; then the gain in points over the first run of the recipe at the same combination, with its p"
+        notes[0] += " (Holm's, for the runs of that combination)."
+    else:
+        notes[0] += "."
+    if len(runs) <= len(tables):
+        rows = tuple((*labels.values(), *row) for (labels, _), row in zip(tables, cells, strict=True))
+        return Grid("Mean recall", (*axes, *runs), rows, notes=tuple(notes))
+    head = ("run", *(", ".join(f"{axis} {label}" for axis, label in labels.items()) for labels, _ in tables))
+    rows = tuple((run, *(row[i] for row in cells)) for i, run in enumerate(runs))
+    return Grid("Mean recall", head, rows, notes=tuple(notes))
+
+
+def _summary(comparison: Comparison, run: str) -> str:
+    method = next((method for method in comparison.methods if method.method == run), None)
+    if method is None:
+        return "-"
+    pair = next((pair for pair in comparison.pairs if pair.method == run), None)
+    text = _tall(method.mean("mean_recall"), method.ci95["mean_recall"])
+    return text if pair is None else f"{text}\n{100 * pair.mean_recall.value:+.1f} (p {p_text(pair.holm_p)})"
 
 
 def study_csv(comparison: Comparison, minutes: Minutes) -> str:
     """A line per run, best first; what does not exist is empty."""
+    return tables_csv([({}, comparison, minutes)])
+
+
+def tables_csv(tables: Sequence[tuple[Mapping[str, str], Comparison, Minutes]]) -> str:
+    """The lines of several tables, each with its labels in columns before the others."""
+    rows = [{**labels, **row} for labels, comparison, minutes in tables for row in _csv_rows(comparison, minutes)]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _csv_rows(comparison: Comparison, minutes: Minutes) -> list[dict[str, Any]]:
     pairs = {pair.method: pair for pair in comparison.pairs}
     rows: list[dict[str, Any]] = []
     for m in _ranked(comparison):
@@ -82,11 +134,15 @@ def study_csv(comparison: Comparison, minutes: Minutes) -> str:
             row |= {f"recall_{name}": m.recall[i] if known else None}
             row |= {f"recall_{name}_low": low if known else None, f"recall_{name}_high": high if known else None}
         rows.append(row | {"minutes": minutes.get(m.method)})
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return rows
+
+
+def _title(comparison: Comparison, where: str) -> str:
+    return (f"Against {comparison.methods[0].method}" if comparison.pairs else "Scores") + _behind(where)
+
+
+def _behind(where: str) -> str:
+    return f", {where}" if where else ""
 
 
 def _ranked(comparison: Comparison) -> list[MethodScores]:

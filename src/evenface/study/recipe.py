@@ -11,19 +11,17 @@
     split: test                                             # what the runs are scored on
     tta: none
     output: runs/rivals-tiny
+    axes: {imbalance: [50, 100, 150]}                       # each run with each value: `evenface.study.axes`
 
-A run's folder is `<output>/<run>-s<seed>-<hash>`. The hash is of the settings that differ from their defaults, but for those that change
-no number (`IDLE`); so a changed setting is a new run, and finished ones are found again.
+`evenface.study.plan` makes the trainings of it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,19 +29,36 @@ import yaml
 
 from evenface.data.manifest import SPLITS
 from evenface.errors import ConfigError, unknown_name
+from evenface.methods import METHODS
 from evenface.runs import TTA
-from evenface.training.config import PRESETS, TrainConfig, from_dict, resolved
+from evenface.study.axes import axis_labels, combinations
+from evenface.study.settings import config_of, merged, read_settings
+from evenface.study.space import Search, read_search
+from evenface.training.config import TrainConfig
 
 
-KEYS = ("name", "about", "base", "runs", "seeds", "split", "tta", "output")
+KEYS = ("name", "about", "base", "runs", "axes", "search", "seeds", "split", "tta", "output")
 
-IDLE = ("output", "device", "workers", "store", "save_minutes", "tensorboard")
-"""Settings that change no number of a run (or only its last digits, as another device does)."""
-
-_PLACES = ("folder", "manifest")
+PLACES = ("folder", "manifest")
 """The data sets that `data_dir` tells apart; for the others it only says where the one set of that name lies."""
 
+EXPERTS = ("ride", "sade")
+"""The methods of ours whose networks have several experts."""
+
 _NAME = re.compile(r"\w[\w.+-]*")
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """Where a run stands in the grid of a recipe's axes.
+
+    Attributes:
+        run: its name in `runs`; empty where the recipe leaves them out.
+        labels: by axis, in the order of the axes; none without axes.
+    """
+
+    run: str
+    labels: Mapping[str, str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,11 +69,15 @@ class Recipe:
         name: of the study.
         about: what it is for, for the head of the table.
         base: settings of all runs, a preset resolved.
-        runs: the settings of each run by name, the base's included; the first is the baseline.
+        runs: the settings of each run by name, the base's included, multiplied with the axes; the first is the baseline.
         after: the run whose best model a run starts from, for those that start from one.
         seeds: each run is trained once with each.
         split, tta: what the runs are scored on, and how.
         output: the folder of the run folders and tables.
+        points: of each run by name.
+        axes: the labels of each axis.
+        names: the runs as the recipe names them, before they are multiplied.
+        search: settings that are to be searched for; None where there is nothing to search.
     """
 
     name: str
@@ -70,32 +89,17 @@ class Recipe:
     split: str
     tta: str
     output: Path
-
-
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """One training of a study.
-
-    Attributes:
-        name: in the recipe.
-        config: all settings; `output` is the run folder.
-        after: the folder of the run whose best model it starts from, or None.
-    """
-
-    name: str
-    config: TrainConfig
-    after: Path | None = None
+    points: Mapping[str, Point]
+    axes: Mapping[str, tuple[str, ...]]
+    names: tuple[str, ...]
+    search: Search | None = None
 
     @property
-    def seed(self) -> int:
-        return self.config.seed
-
-    @property
-    def folder(self) -> Path:
-        return self.config.folder
-
-    def __str__(self) -> str:
-        return f"{self.name} s{self.seed}"
+    def crossed(self) -> bool:
+        """Whether there are several runs at each combination of the axes, the first of which is the baseline there; else the runs share
+        one table, and the first of all is the baseline.
+        """
+        return bool(self.axes) and len(self.names) > 1
 
 
 # -------------------- from the file
@@ -129,13 +133,17 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
         raise ConfigError(f"The recipe {path} cannot be read: {error.strerror}.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid YAML: {str(error).splitlines()[0]}.") from error
-    if not isinstance(values, dict) or not isinstance(values.get("runs"), dict) or not values["runs"]:
-        raise ConfigError(f"{path} is no recipe; it holds at least `runs`, a mapping from names to settings.")
+    if not isinstance(values, dict) or not (_is_filled(values, "runs") or ("runs" not in values and "axes" in values)):
+        raise ConfigError(f"{path} is no recipe; it holds at least `runs`, a mapping from names to settings (or `axes`).")
     try:
         _once(yaml.compose(text, Loader=yaml.SafeLoader))
         return _recipe(values, path.stem)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
+
+
+def _is_filled(values: Mapping[str, Any], key: str) -> bool:
+    return isinstance(values.get(key), dict) and bool(values[key])
 
 
 def _recipe(values: dict[str, Any], stem: str) -> Recipe:
@@ -146,67 +154,55 @@ def _recipe(values: dict[str, Any], stem: str) -> Recipe:
     for key, text in (("name", name), ("about", values.get("about", ""))):
         if not isinstance(text, str):
             raise ConfigError(f"`{key}` must be a text, not {text!r}.")
-    base = _settings(values.get("base") or {}, "base")
-    runs, after = {}, {}
-    for run, own in values["runs"].items():
-        if not isinstance(run, str) or not _NAME.fullmatch(run):
-            raise ConfigError(f"A run cannot be named {run!r}; take letters, digits and . _ + -, as it names a folder too.")
-        own = _settings(own or {}, f"the run '{run}'", "after")
-        if "after" in own:
-            after[run] = own.pop("after")
-        runs[run] = _merged(base, own)
-    _check_after(runs, after)
-    for run, settings in runs.items():
-        if run in after and "init" in values["runs"][run]:
-            raise ConfigError(f"The run '{run}' has `init` and `after`, which both say where it starts; leave one out.")
-        _config(run, settings)
     split, tta = values.get("split", "test"), values.get("tta", "none")
     if split not in SPLITS:
         raise ConfigError(unknown_name("split", str(split), SPLITS))
     if tta not in TTA:
         raise ConfigError(unknown_name("tta", str(tta), TTA))
-    _check_one_set(runs, split)
-    output = Path(str(values.get("output") or f"runs/{name}"))
-    return Recipe(name, str(values.get("about", "")).strip(), base, runs, after, check_seeds(values.get("seeds", [0])), split, tta, output)
+    base = read_settings(values.get("base") or {}, "base")
+    named, first = _named(base, values)
+    grid = combinations(values.get("axes"))
+    runs, after, points = {}, {}, {}
+    for point in grid:
+        for run, settings in named.items():
+            whole = point.name(run)
+            if not _NAME.fullmatch(whole):
+                raise ConfigError(
+                    f"A run cannot be named {whole!r}; give the first value of `axes` a label that begins with a letter or digit."
+                )
+            if whole in runs:
+                raise ConfigError(f"Two runs are named '{whole}' once they are multiplied with `axes`; name one of them or a label anew.")
+            runs[whole], points[whole] = merged(settings, point.settings), Point(run, point.labels)
+            config_of(whole, runs[whole])
+            if run in first:
+                after[whole] = point.name(first[run])
+    _check_experts(runs, tta)
+    axes = axis_labels(grid)
+    if axes and "search" in values:
+        raise ConfigError("A recipe has `axes` (all combinations) or `search` (some of them); leave one out.")
+    search = read_search(values["search"], runs) if "search" in values else None
+    tables = [[point.name(run) for run in named] for point in grid] if axes and len(named) > 1 else [list(runs)]
+    for table in tables:
+        _check_one_set({run: runs[run] for run in table}, split)
+    output, seeds = Path(str(values.get("output") or f"runs/{name}")), check_seeds(values.get("seeds", [0]))
+    about = str(values.get("about", "")).strip()
+    return Recipe(name, about, base, runs, after, seeds, split, tta, output, points, axes, tuple(named), search)
 
 
-def _settings(values: Any, where: str, *further: str) -> dict[str, Any]:
-    """The settings of a base or a run, its preset resolved."""
-    if not isinstance(values, dict):
-        raise ConfigError(f"{where} must be a mapping of settings, not {values!r}.")
-    known = [field.name for field in dataclasses.fields(TrainConfig)]
-    for name in values:
-        if name in ("seed", "output"):
-            hint = "list the `seeds` of the recipe" if name == "seed" else "give the `output` of the recipe; each run has a folder in it"
-            raise ConfigError(f"{where} may not set `{name}`; {hint}.")
-        if name not in (*known, "preset", *further):
-            raise ConfigError(f"{where}: {unknown_name('setting', str(name), [*known, 'preset', *further])}")
-    preset = values.get("preset")
-    if preset is not None and (not isinstance(preset, str) or preset not in PRESETS):
-        raise ConfigError(f"{where}: {unknown_name('preset', str(preset), PRESETS)}")
-    return {**(PRESETS[preset] if preset is not None else {}), **{name: value for name, value in values.items() if name != "preset"}}
-
-
-def _merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """The run's settings over the base's; the base's method options hold for the base's method only."""
-    same = own.get("method", base.get("method", "ce")) == base.get("method", "ce")
-    options, more = base.get("method_options", {}) if same else {}, own.get("method_options", {})
-    merged = {**base, **own}
-    merged["method_options"] = {**options, **more} if isinstance(options, dict) and isinstance(more, dict) else more
-    return merged
-
-
-def _config(run: str, settings: Mapping[str, Any]) -> TrainConfig:
-    """The settings of a run as a config, its method's options as numbers."""
-    from evenface.methods import get_method
-    from evenface.methods._options import parse
-
-    try:
-        config = from_dict(dict(settings), "settings")
-        options = parse(get_method(config.method).Options, config.method_options)
-    except ConfigError as error:
-        raise ConfigError(f"the run '{run}': {error}") from error
-    return dataclasses.replace(config, method_options={name: getattr(options, name) for name in config.method_options})
+def _named(base: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+    """The settings of the runs as the recipe names them, the base's included, and which of them comes after which."""
+    runs, after = {}, {}
+    for run, own in values.get("runs", {"": {}}).items():
+        if "runs" in values and (not isinstance(run, str) or not _NAME.fullmatch(run)):
+            raise ConfigError(f"A run cannot be named {run!r}; take letters, digits and . _ + -, as it names a folder too.")
+        own = read_settings(own or {}, f"the run '{run}'", "after")
+        if "after" in own:
+            after[run] = own.pop("after")
+            if "init" in own:
+                raise ConfigError(f"The run '{run}' has `init` and `after`, which both say where it starts; leave one out.")
+        runs[run] = merged(base, own)
+    _check_after(runs, after)
+    return runs, after
 
 
 def _check_after(runs: Mapping[str, Any], after: Mapping[str, str]) -> None:
@@ -222,11 +218,19 @@ def _check_after(runs: Mapping[str, Any], after: Mapping[str, str]) -> None:
             raise ConfigError(f"The runs {', '.join(seen)} wait for one another; one of them must come without `after`.")
 
 
+def _check_experts(runs: Mapping[str, Mapping[str, Any]], tta: str) -> None:
+    """`experts` weights the experts of a network that has several, which is told before it is trained."""
+    for run, settings in runs.items():
+        method = str(settings.get("method", "ce"))
+        if tta == "experts" and method in METHODS and method not in EXPERTS:
+            raise ConfigError(f"tta: experts is for {' and '.join(EXPERTS)}, whose networks have several; the run '{run}' is {method}.")
+
+
 def _check_one_set(runs: Mapping[str, Mapping[str, Any]], split: str) -> None:
     """All runs are scored on the same faces."""
     default = TrainConfig()
     keys = ["dataset", "classes", "labels", "exclude"]
-    if any(settings.get("dataset") in _PLACES for settings in runs.values()):
+    if any(settings.get("dataset") in PLACES for settings in runs.values()):
         keys.append("data_dir")
     if split == "validation":
         keys += ["protocol", "val_fraction", "data_seed"]  # which faces are set aside
@@ -250,80 +254,3 @@ def check_seeds(seeds: Any) -> tuple[int, ...]:
     if not right or len(set(seeds)) < len(seeds):
         raise ConfigError(f"The seeds are a list of different whole numbers from 0 on, such as 0, 1, 2; not {seeds!r}.")
     return tuple(seeds)
-
-
-# -------------------- to the runs
-
-
-def plan(
-    recipe: Recipe,
-    *,
-    data_dir: str | None = None,
-    seeds: Sequence[int] | None = None,
-    output: str | os.PathLike[str] | None = None,
-    only: Sequence[str] | None = None,
-) -> list[Run]:
-    """The runs of a recipe: all with the first seed, then all with the second.
-
-    Args:
-        data_dir, seeds, output: in place of the recipe's.
-        only: names of the runs that are wanted; those that they start from come with them.
-
-    Raises:
-        ConfigError: an unknown name.
-    """
-    where = Path(output) if output is not None else recipe.output
-    wanted = set(recipe.runs)
-    if only is not None:
-        wanted = set(only)
-        for name in only:
-            if name not in recipe.runs:
-                raise ConfigError(unknown_name("run", name, recipe.runs))
-            while name in recipe.after:
-                name = recipe.after[name]
-                wanted.add(name)
-    change = {} if data_dir is None else {"data_dir": data_dir}
-    configs = {name: _config(name, {**recipe.runs[name], **change}) for name in recipe.runs if name in wanted}
-    found: list[Run] = []
-    for seed in recipe.seeds if seeds is None else check_seeds(list(seeds)):
-        made: dict[str, Run] = {}
-        for name in configs:
-            _make(name, seed, where, configs, recipe.after, made)
-        found += [made[name] for name in configs]
-    return found
-
-
-def _make(name: str, seed: int, output: Path, configs: Mapping[str, TrainConfig], after: Mapping[str, str], made: dict[str, Run]) -> Run:
-    """The run of that name and seed, put into `made` after the one that it starts from."""
-    if name not in made:
-        config = dataclasses.replace(configs[name], seed=seed)
-        first = _make(after[name], seed, output, configs, after, made) if name in after else None
-        key = fingerprint(config, None if first is None else first.folder.name)
-        folder = output / f"{name}-s{seed}-{key}"
-        config = resolved(dataclasses.replace(config, output=str(folder)))  # the run folder keeps whole paths; the hash keeps the recipe's
-        if first is not None:
-            config = dataclasses.replace(config, init=str((first.folder / "best").resolve()))
-        made[name] = Run(name, config, None if first is None else first.folder)
-    return made[name]
-
-
-def fingerprint(config: TrainConfig, after: str | None = None) -> str:
-    """Eight digits that tell runs of different settings apart.
-
-    Only what differs from the defaults enters, so that a setting that a later version brings changes no name.
-
-    Args:
-        after: the folder name of the run that it starts from, in place of `init`: the place of the study changes no name.
-    """
-    default = TrainConfig()
-    values = {key: value for key, value in matter(config).items() if value != getattr(default, key)}
-    if after is not None:
-        values["init"] = f"after {after}"
-    text = json.dumps(values, sort_keys=True, ensure_ascii=False)
-    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
-
-
-def matter(config: TrainConfig) -> dict[str, Any]:
-    """The settings that change a run's numbers."""
-    idle = IDLE if config.dataset in _PLACES else (*IDLE, "data_dir")
-    return {field.name: getattr(config, field.name) for field in dataclasses.fields(config) if field.name not in idle}

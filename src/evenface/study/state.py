@@ -6,11 +6,10 @@ import csv
 import dataclasses
 from pathlib import Path
 
-import torch
-
 from evenface.errors import ConfigError
 from evenface.runs import is_scored
-from evenface.study.recipe import Run, matter
+from evenface.study.plan import Run, matter
+from evenface.training.checkpoint import minutes as minutes
 from evenface.training.config import load_config
 
 
@@ -59,15 +58,6 @@ def state_of(run: Run, split: str, tta: str) -> State:
     epochs = finished_epochs(folder)
     # The state is not asked: it is large, and may be deleted once the run is finished.
     return State(epochs, run.config.epochs, (folder / "last.ckpt").is_file() or epochs > 0, is_scored(folder, split, tta))
-
-
-def minutes(folder: Path) -> float | None:
-    """How long a run was trained, stops left out; None where its state is no longer there."""
-    try:
-        saved = torch.load(folder / "last.ckpt", map_location="cpu", weights_only=True, mmap=True)  # reads no weights
-        return float(saved["state"]["seconds"]) / 60
-    except Exception:  # a damaged archive raises whatever its bytes happen to spell
-        return None
 
 
 def finished_epochs(folder: Path) -> int:

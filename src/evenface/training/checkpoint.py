@@ -36,3 +36,12 @@ def load_state(path: Path) -> dict[str, Any]:
     if not isinstance(state, dict) or state.get("schema_version") != SCHEMA_VERSION:
         raise ModelError(f"{path} is not the state of a run that this version of evenface can go on with.")
     return state
+
+
+def minutes(folder: Path) -> float | None:
+    """How long the run in a folder was trained, stops left out; None where its state is no longer there."""
+    try:
+        saved = torch.load(folder / "last.ckpt", map_location="cpu", weights_only=True, mmap=True)  # reads no weights
+        return float(saved["state"]["seconds"]) / 60
+    except Exception:  # a damaged archive raises whatever its bytes happen to spell
+        return None

@@ -27,7 +27,7 @@ def load_manifest(config: TrainConfig) -> Manifest:
     """
     manifest = load_dataset(config.dataset, config.data_dir, classes=config.classes, labels=config.labels)
     if config.exclude is not None:
-        manifest = _without(manifest, Path(config.exclude))
+        manifest = without(manifest, Path(config.exclude))
     if config.protocol == "validation" and "validation" not in manifest.splits and "train" in manifest.splits:
         manifest = stratified_validation(manifest, config.val_fraction, seed=config.data_seed)
     if config.imbalance is not None:
@@ -45,7 +45,12 @@ def selection_split(config: TrainConfig) -> str:
     return "test" if config.protocol == "paper" else "validation"
 
 
-def _without(manifest: Manifest, path: Path) -> Manifest:
+def without(manifest: Manifest, path: Path) -> Manifest:
+    """The manifest without the ids that a file names, in a form that `evenface.data.exclude` reads.
+
+    Raises:
+        ConfigError: the file cannot be read, or names no face of the set.
+    """
     drop = read_excluded(path)
     keep = np.array([name not in drop for name in manifest.ids()])
     if keep.all():

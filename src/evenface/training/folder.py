@@ -14,18 +14,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from evenface._version import __version__
 from evenface.calibration import Calibration
+from evenface.cards.facts import gather, of_metrics
+from evenface.cards.folder import contents, further, keep_edited, renew
 from evenface.data.manifest import Manifest
 from evenface.errors import ConfigError
+from evenface.evaluation.records import summarise
 from evenface.files import write_text
 from evenface.methods.base import Method
-from evenface.model_folder import save_model
+from evenface.model_folder import save_model, standing
 from evenface.models.classifier import Classifier
-from evenface.training.card import model_card
 from evenface.training.config import TrainConfig
+from evenface.training.judge import Verdict
 
 
 _PACKAGES = ("torch", "torchvision", "timm", "lightning-fabric", "kornia", "numpy", "pyarrow", "safetensors", "pillow")
@@ -38,6 +42,8 @@ class RunFolder:
         manifest: all splits; `train` the rows of its train split that could be read.
         init: what the weights start from: source, sha256 and a summary in words.
     """
+
+    verb = "train"
 
     def __init__(self, config: TrainConfig, manifest: Manifest, train: Manifest, select_split: str, init: dict[str, Any]) -> None:
         self.path = config.folder
@@ -53,13 +59,17 @@ class RunFolder:
     def state(self) -> Path:
         return self.path / "last.ckpt"
 
+    @property
+    def resume_command(self) -> str:
+        return f"evenface {self.verb} --resume {self.path}"
+
     def create(self, command: Sequence[str], environment: dict[str, Any]) -> None:
         """Makes the folder with its config and environment.
 
         Raises:
             ConfigError: it exists and holds something.
         """
-        require_new(self.path)
+        require_new(self.path, self.verb)
         self.path.mkdir(parents=True, exist_ok=True)
         write_text(self.path / "config.yaml", self.config.to_yaml())
         details = {"command": shlex.join(command), **versions(), **environment, "init": self.init}
@@ -84,9 +94,9 @@ class RunFolder:
         writer.writerows(rows)
         write_text(self.path / f"{name}.csv", text.getvalue())
 
-    def save_best(self, model: Classifier, method: Method, epoch: int, value: float, calibration: Calibration | None = None) -> None:
-        """Keeps the model of the best epoch so far as a model folder."""
-        details = {
+    def details(self, method: Method, epoch: int, value: float, calibration: Calibration | None = None) -> dict[str, Any]:
+        """What a model's config says beside its architecture."""
+        return {
             "dataset": self.manifest.name,
             "data_licence": self.manifest.licence,
             "alignment": self.manifest.alignment,
@@ -97,17 +107,43 @@ class RunFolder:
             "epoch": epoch,
             "selection": {"split": self.select_split, "by": self.config.select, "value": value, "protocol": self.config.protocol},
         }
-        save_model(self.path / "best", model, details, model_card(self.config, details))
+
+    def save_best(self, model: Classifier, method: Method, epoch: int, verdict: Verdict) -> None:
+        """Keeps the model of the best epoch so far as a model folder."""
+        details = self.details(method, epoch, verdict.value, verdict.calibration)
+        answers = verdict.answers
+        known = {"architecture": model.backbone.name, "class_names": list(model.class_names), "img_size": model.backbone.img_size}
+        trained = None if answers is None else self._trained(answers, details)
+        facts = gather(self.path, {**details, **known}, trained=trained)
+        text, data = contents(facts)
+        keep_edited(self.path / "best", self.path)
+        save_model(self.path / "best", model, details, text, further(facts, data))
+
+    def _trained(self, answers: tuple[np.ndarray, np.ndarray], details: Mapping[str, Any]) -> dict[str, Any]:
+        """The training's own scores of the best epoch. Whether faces stand in train too is not looked for: that takes time."""
+        true, predicted = answers
+        names, split = self.manifest.class_names, self.select_split
+        found = summarise(true, predicted, names, np.zeros(len(true), dtype=bool), dataset=self.manifest.name, split=split)
+        del found["duplicates_of_train"]
+        return {**of_metrics({**found, "epoch": details["epoch"], "optimistic": True}, own=True), "by": "training"}
+
+    def renew_card(self, minutes: float) -> None:
+        """The card once more, now that the training has ended."""
+        if standing(self.path / "best").is_dir():
+            renew(self.path / "best", self.path, minutes=minutes)
 
 
-def require_new(path: Path) -> None:
+def require_new(path: Path, verb: str = "train") -> None:
     """Refuses a folder that holds something.
+
+    Args:
+        verb: the command that goes on with such a run.
 
     Raises:
         ConfigError: says how to go on with that run, where it can go on.
     """
     if path.is_dir() and any(path.iterdir()):
-        hint = f"go on with it: evenface train --resume {path}, or choose" if (path / "last.ckpt").exists() else "remove it or choose"
+        hint = f"go on with it: evenface {verb} --resume {path}, or choose" if (path / "last.ckpt").exists() else "remove it or choose"
         raise ConfigError(f"The run folder {path} exists already; {hint} another -o/--output.")
     if path.exists() and not path.is_dir():
         raise ConfigError(f"{path} is a file; choose another -o/--output for the run folder.")

@@ -24,18 +24,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from evenface.calibration import Calibration, as_logits, fit_calibration
 from evenface.data.store import FaceStore, to_float
 from evenface.data.views import Share, second_view
-from evenface.errors import DataError, ModelError, TrainingError
-from evenface.evaluation.evaluate import predict
-from evenface.evaluation.metrics import confusion_matrix, scores
+from evenface.errors import ModelError, TrainingError
 from evenface.files import write_text
 from evenface.methods.base import Method, Picture
 from evenface.models.classifier import Classifier
 from evenface.training.checkpoint import save_state
 from evenface.training.config import TrainConfig
 from evenface.training.folder import RunFolder, fingerprint
+from evenface.training.judge import Judge
 from evenface.training.optim import lr_factor
 from evenface.training.progress import Progress
 from evenface.training.trainee import Trainee
@@ -73,7 +71,8 @@ class Loop:
     Args:
         trainee: the module and its optimiser as set up by `fabric`; `plain` is the same module without the wrapper.
         average: the exponential moving average of the classifier, or None.
-        train, select: faces to learn from and to choose the epoch on.
+        train: faces to learn from.
+        judge: what the best epoch is chosen by.
         pool: faces without labels, for a method that asks for them.
         pictures: how each kind of further view is made.
     """
@@ -88,7 +87,7 @@ class Loop:
         method: Method,
         average: torch.optim.swa_utils.AveragedModel | None,
         train: FaceStore,
-        select: FaceStore,
+        judge: Judge,
         pool: FaceStore | None,
         pictures: Mapping[Picture, Callable[[Tensor, Share], Tensor]],
         mean: tuple[float, ...],
@@ -98,14 +97,13 @@ class Loop:
         channels_last: bool,
     ) -> None:
         self.config, self.fabric, self.trainee, self.plain, self.optimizer = config, fabric, trainee, plain, optimizer
-        self.method, self.average, self.train, self.select = method, average, train, select
+        self.method, self.average, self.train, self.judge = method, average, train, judge
         self.pool, self.pictures = pool, pictures
         self.mean, self.folder, self.progress, self.precision = mean, folder, progress, precision
         self.channels_last = channels_last
         self.state = State()
         self.labels = train.manifest.targets()
         self.soft = train.manifest.soft_targets()
-        self.select_labels = select.manifest.targets()
         self.rank, self.world = fabric.global_rank, fabric.world_size
         # Asking whether a loss is finite, or whether to stop, makes an accelerator wait; on a CPU without companions it costs nothing.
         self.check_every = 1 if fabric.device.type == "cpu" else 20
@@ -229,38 +227,22 @@ class Loop:
         if self.world > 1:  # each process normalised its own share of the batches: all evaluate the running statistics that will be saved
             for buffer in kept.buffers():
                 torch.distributed.broadcast(buffer, 0)
-        probabilities = predict(kept, self.select, device=self.fabric.device, precision=self.precision, rank=self.rank, world=self.world)
-        result = scores(confusion_matrix(self.select_labels, probabilities.argmax(1), probabilities.shape[1]))
-        picked = probabilities[np.arange(len(probabilities)), self.select_labels]
-        row[f"{self.folder.select_split}_loss"] = float(-np.log(np.maximum(picked, 1e-12)).mean())
-        for name in ("overall", "mean_recall", "macro_f1"):
-            row[f"{self.folder.select_split}_{name}"] = float(getattr(result, name))
-        value = float(getattr(result, self.config.select))
-        better = value > state.best
+        verdict = self.judge(kept)
+        row |= {f"{self.folder.select_split}_{name}": score for name, score in verdict.scores.items()}
+        better = verdict.value > state.best
         if better:
-            state.best, state.best_epoch = value, state.epoch
+            state.best, state.best_epoch = verdict.value, state.epoch
         row["best"] = better
         state.log.append(row)
         self._tick()
         state.epoch, state.step, state.sums, state.epoch_began = state.epoch + 1, 0, {}, state.seconds
         if self.rank == 0:
             if better:
-                self.folder.save_best(kept, self.method, state.best_epoch + 1, value, self._calibration(probabilities))
+                self.folder.save_best(kept, self.method, state.best_epoch + 1, verdict)
             self.folder.write_log(state.log)
             self.folder.write_tables(self.method.tables())
         self._save()
         self.progress.end_epoch(row)
-
-    def _calibration(self, probabilities: np.ndarray) -> Calibration | None:
-        """That of the model to keep, on the split that chose the epoch; None where that is test, of which nothing may be learned."""
-        split = self.folder.select_split
-        if split == "test":
-            return None
-        manifest = self.select.manifest
-        try:
-            return fit_calibration(as_logits(probabilities), self.select_labels, manifest.class_names, split=split, dataset=manifest.name)
-        except DataError:  # `evenface calibrate` says which class; a model without a calibration is whole
-            return None
 
     def model_to_keep(self) -> Classifier:
         """The classifier that is evaluated and saved: what the method deploys of the network, or of its moving average."""
@@ -277,7 +259,7 @@ class Loop:
         if stop:
             raise Interrupted(
                 f"Stopped by {self._stop or 'another process'} at epoch {self.state.epoch + 1}, step {self.state.step}; "
-                f"the state is saved. Go on with: evenface train --resume {self.folder.path}"
+                f"the state is saved. Go on with: {self.folder.resume_command}"
             )
 
     def _save(self) -> None:

@@ -126,9 +126,8 @@ class Bar:
         self._bar.update(self._task, completed=self._steps * self._epoch + done)
 
     def end_epoch(self, row: dict[str, Any]) -> None:
-        scores = " ".join(
-            f"{name.replace('_', ' ')} {100 * row[f'{self.split}_{name}']:.1f}" for name in ("overall", "mean_recall", "macro_f1")
-        )
+        own = [name for name in row if name.startswith(f"{self.split}_") and not name.endswith("_loss")]
+        scores = " ".join(f"{name.removeprefix(f'{self.split}_').replace('_', ' ')} {100 * row[name]:.1f}" for name in own)
         losses = " ".join(f"{name.removeprefix('train_')} {value:.3f}" for name, value in row.items() if name.startswith("train_"))
         mark = "  [green]best[/green]" if row["best"] else ""
         self.console.print(

@@ -33,6 +33,7 @@ from evenface.training.checkpoint import load_state
 from evenface.training.config import TrainConfig, load_config, resolved
 from evenface.training.data import load_manifest, selection_split
 from evenface.training.folder import RunFolder, fingerprint, require_new
+from evenface.training.judge import ByExpressions, Judge
 from evenface.training.loop import Loop
 from evenface.training.optim import build_optimizer
 from evenface.training.progress import Bar, Board, Listeners, Progress
@@ -81,7 +82,7 @@ def resume(folder: str | os.PathLike[str], *, command: Sequence[str] = (), conso
     done = saved["state"]
     if done["epoch"] >= config.epochs:
         if int(os.environ.get("RANK", 0)) == 0:
-            _sayer(console)(f"finished  all {config.epochs} epochs of {path} were done before; nothing to go on with")
+            sayer(console)(f"finished  all {config.epochs} epochs of {path} were done before; nothing to go on with")
         return RunResult(path, done["best_epoch"] + 1, done["best"], config.select, selection_split(config), done["seconds"])
     return _run(config, saved, command, console)
 
@@ -90,6 +91,8 @@ def _run(config: TrainConfig, saved: dict[str, Any] | None, command: Sequence[st
     with contextlib.ExitStack() as stack:
         loop = assemble(config, saved=saved, command=command, console=console, stack=stack)
         state = loop.fit()
+        if loop.rank == 0:
+            loop.folder.renew_card(state.seconds / 60)
     return RunResult(loop.folder.path, state.best_epoch + 1, state.best, config.select, loop.folder.select_split, state.seconds)
 
 
@@ -109,14 +112,14 @@ def assemble(
     """
     device = resolve_device(config.device)
     precision, reason = resolve_precision(config.precision, device)
-    fabric = _fabric(device, precision)
-    say = _sayer(console if fabric.is_global_zero else None)
+    fabric = fabric_for(device, precision)
+    say = sayer(console if fabric.is_global_zero else None)
     if config.batch_size < 2 * fabric.world_size:
         raise ConfigError(f"--batch-size {config.batch_size} is too small for {fabric.world_size} processes; each needs two faces or more.")
 
     manifest = load_manifest(config)
     select_split = selection_split(config)
-    stores = {name: _open(manifest, name, config, fabric.device, say) for name in ("train", select_split)}
+    stores = {name: open_split(manifest, name, config, fabric.device, say) for name in ("train", select_split)}
     counts = stores["train"].manifest.counts()
 
     torch.manual_seed(config.seed)
@@ -133,7 +136,7 @@ def assemble(
         config, manifest, stores["train"].manifest, select_split, {"source": config.init, "sha256": init.sha256, "summary": str(init)}
     )
     if saved is not None:
-        _check_same(saved, folder, manifest, pool)
+        check_same(saved, folder, manifest, pool)
     elif fabric.is_global_zero:
         environment = {"device": str(device), "precision": precision, "precision_reason": reason, "processes": fabric.world_size}
         folder.create(command, {**environment, "train_counts": counts, "notes": list(manifest.notes)})
@@ -163,6 +166,38 @@ def assemble(
     if config.protocol == "paper":
         say("protocol  paper: the best epoch is chosen on test, so its score is optimistic")
 
+    judge = ByExpressions(
+        stores[select_split], select_split, config.select, fabric.device, precision, fabric.global_rank, fabric.world_size
+    )
+    mean = tuple(float(v) for v in model.mean.flatten())
+    return build_loop(
+        config, fabric, network, method, judge, stores["train"], pool, mean, folder, precision, saved=saved, console=console, stack=stack
+    )
+
+
+def build_loop(
+    config: TrainConfig,
+    fabric: Fabric,
+    network: Classifier,
+    method: Method,
+    judge: Judge,
+    train: FaceStore,
+    pool: FaceStore | None,
+    mean: tuple[float, ...],
+    folder: RunFolder,
+    precision: str,
+    *,
+    saved: dict[str, Any] | None = None,
+    console: Console | None = None,
+    stack: contextlib.ExitStack | None = None,
+) -> Loop:
+    """The loop around a network and its method, set up for the device and the processes: optimiser, moving average, views, progress.
+
+    Args:
+        mean: RGB in [0, 1] that erased boxes are filled with.
+        saved, stack: as for `assemble`.
+    """
+    device, say = fabric.device, sayer(console if fabric.is_global_zero else None)
     channels_last = channels_last_pays(device)
     trainee = Trainee(network, method)
     if channels_last:
@@ -179,9 +214,8 @@ def assemble(
         )
     wrapped, optimizer = fabric.setup(trainee, build_optimizer(trainee, config))
     augmentation = Augmentation(config.hflip, config.erase, config.jitter, config.rotate, config.scale, config.shift, config.noise)
-    mean = tuple(float(v) for v in model.mean.flatten())
     pictures: dict[Picture, Callable[[torch.Tensor, Share], torch.Tensor]] = {
-        "run": Augmenter(augmentation, mean, grey=stores["train"].channels == 1),
+        "run": Augmenter(augmentation, mean, grey=train.channels == 1),
         "weak": Weak(),
         "strong": Strong(mean),
     }
@@ -190,7 +224,7 @@ def assemble(
         if config.tensorboard:
             listeners.append(stack.enter_context(Board(folder.path / "tensorboard")))
         if console is not None:
-            listeners.append(stack.enter_context(Bar(console, config.epochs, select_split)))
+            listeners.append(stack.enter_context(Bar(console, config.epochs, folder.select_split)))
     loop = Loop(
         config,
         fabric,
@@ -199,8 +233,8 @@ def assemble(
         optimizer,
         method,
         average,
-        stores["train"],
-        stores[select_split],
+        train,
+        judge,
         pool,
         pictures,
         mean,
@@ -216,13 +250,14 @@ def assemble(
     return loop
 
 
-def _sayer(console: Console | None) -> Callable[[str], None]:
+def sayer(console: Console | None) -> Callable[[str], None]:
+    """A function that prints a line, or does nothing without a console."""
     if console is None:
         return lambda text: None
     return lambda text: console.print(text, highlight=False, soft_wrap=True, markup=False)
 
 
-def _fabric(device: torch.device, precision: str) -> Fabric:
+def fabric_for(device: torch.device, precision: str) -> Fabric:
     """Fabric for this process; under torchrun, one member of a distributed run."""
     world, local = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # what it would say of the precision, the run says itself, and why
@@ -236,7 +271,8 @@ def _fabric(device: torch.device, precision: str) -> Fabric:
     return fabric
 
 
-def _open(manifest: Manifest, split: str, config: TrainConfig, device: torch.device, say: Callable[[str], None]) -> FaceStore:
+def open_split(manifest: Manifest, split: str, config: TrainConfig, device: torch.device, say: Callable[[str], None]) -> FaceStore:
+    """The faces of a split; says which could not be read."""
     store = open_store(manifest.split(split), config.img_size, device=device, mode=config.store, workers=config.workers)
     if store.unreadable:
         say(f"skipped   {len(store.unreadable)} {split} images that cannot be read: {', '.join(store.unreadable[:5])}")
@@ -259,12 +295,17 @@ def _pool(
     if config.unlabelled is None:
         say("unlabelled  the training faces without their labels; more of them: --unlabelled FOLDER")
         return train
-    pool = _open(read_unlabelled(config.unlabelled, manifest.class_names), "train", config, device, say)
+    pool = open_split(read_unlabelled(config.unlabelled, manifest.class_names), "train", config, device, say)
     say(f"unlabelled  {len(pool):,} faces of {config.unlabelled}")
     return pool
 
 
-def _check_same(saved: dict[str, Any], folder: RunFolder, manifest: Manifest, pool: FaceStore | None) -> None:
+def check_same(saved: dict[str, Any], folder: RunFolder, manifest: Manifest, pool: FaceStore | None = None) -> None:
+    """Refuses to go on with other faces than a run began with.
+
+    Raises:
+        ModelError: other classes, training faces or unlabelled faces.
+    """
     if tuple(saved["class_names"]) != manifest.class_names:
         raise ModelError(
             f"The saved state tells {', '.join(saved['class_names'])} apart, the data {', '.join(manifest.class_names)}; "

@@ -85,6 +85,7 @@ def _frame(top: Any, bottom: Any, first: bool) -> None:
     bottom.set_yscale("log")
     bottom.set_ylim(bottom=0.8)
     bottom.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    bottom.yaxis.set_minor_formatter(lambda value, _: "")
     bottom.grid(axis="y", color=LINE)
     bottom.set_xlabel("score of the chosen class, percent")
     bottom.tick_params(which="minor", length=0)

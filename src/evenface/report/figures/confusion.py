@@ -38,7 +38,7 @@ def confusion_figure(name: str, where: str, class_names: Sequence[str], panels: 
                 if total[i, j]:
                     colour = "white" if rates[i, j] > DARK else INK
                     axes.text(j, i - 0.13, f"{100 * rates[i, j]:.1f}", ha="center", va="center", fontsize=7, color=colour)
-                    axes.text(j, i + 0.24, f"{total[i, j]:,}", ha="center", va="center", fontsize=5.2, color=colour, alpha=0.8)
+                    axes.text(j, i + 0.24, f"{total[i, j]:,}", ha="center", va="center", fontsize=5.6, color=colour, alpha=0.8)
         _label(axes, class_names, label if len(panels) > 1 else "", [f"{c} ({k // seeds:,})" for c, k in zip(class_names, n, strict=True)])
     drawing.colorbar(image, ax=cells, shrink=0.6, aspect=30, pad=0.01, label="percent of the row")
     alone = all(len(counts) == 1 for _, counts in panels)

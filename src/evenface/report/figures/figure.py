@@ -63,6 +63,11 @@ class Figure:
         assert all(len(row) == len(self.columns) for row in self.rows), f"{self.name}: a row of another length than the columns"
 
     def svg(self) -> str:
+        """Drawn once: the file and the page show the same."""
+        return self._svg
+
+    @functools.cached_property
+    def _svg(self) -> str:
         return self._rendered("svg", metadata={"Date": None, "Title": self.title}).decode()
 
     def png(self) -> bytes:

@@ -63,7 +63,15 @@ def _dots(class_names: Sequence[str], n: Sequence[int], methods: Sequence[Method
         known = np.array(n) > 0
         low, high = 100 * method.recall_ci95[known].T
         axes.hlines(y[known], low, high, color=style["color"], linewidth=1.4)
-        axes.plot(100 * method.recall[known], y[known], linestyle="none", markersize=4.2, label=wrapped(method.method, 60, 2), **style)
+        axes.plot(
+            100 * method.recall[known],
+            y[known],
+            linestyle="none",
+            markersize=4.2,
+            clip_on=False,
+            label=wrapped(method.method, 60, 2),
+            **style,
+        )
     for i in range(0, len(class_names), 2):
         axes.axhspan(i * step - 1.1, i * step + step - 1.1, color="#f3f2ee", linewidth=0, zorder=0)
     _frame(axes, class_names, n, np.arange(len(class_names)) * step + (len(methods) - 1) / 2)

@@ -58,7 +58,7 @@ def find_faces(scores: Scores, dataset: str | None, data_dir: str | None) -> tup
         manifest, _, _ = data_of(run.config, run.scores, dataset, data_dir, run.about, scores.split)
         part = manifest.split(scores.split)
     except (EvenfaceError, OSError) as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0].removesuffix(" Expected under it:")
         return None, f"The faces are not shown, for the data set was not found; say where it lies with --data-dir. ({reason})"
     row = {name: i for i, name in enumerate(part.ids())}
     labels = part.table["label"].to_pylist()

@@ -54,10 +54,10 @@ def maps(context: Context, faces: Faces | None, reason: str, device: str) -> Par
         ]
     head = ("id", "label", "method", "seed", "p_label", "p_label_mirror", "correlation", "mean_squared")
     text = (
-        "One face of each class, the one of middling score among those that every training gets right. Orange: places that speak for the "
-        "label more than the rest of the face does; blue: less; all classes of a face share one scale. Left the face, right its mirror; "
-        "below, what the label scores on both. The correlation r says how well the maps of both agree in place (1: fully), over all "
-        "classes; it is that of these single faces, and no measure of the method."
+        "One face of each class, the one of middling score among those that every training gets right (of all, where there is none). "
+        "Orange: places that speak for the label more than the rest of the face does; blue: less; all classes of a face share one scale. "
+        "Left the face, right its mirror; below, what the label scores on both. The correlation r says how well the maps of both agree in "
+        "place (1: fully), over all classes; it is that of these single faces, and no measure of the method."
     )
     html = paragraph(text) + _table(scores, picked, columns)
     return Part(Section(title, "class-maps", html), (), {f"class-maps-{scores.split}": csv_text(head, rows)})

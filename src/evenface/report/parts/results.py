@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from evenface.evaluation.changes import Changes, confusion_changes
 from evenface.evaluation.compare import PairedComparison
+from evenface.report.figures.colours import AT_MOST
 from evenface.report.figures.confusion import change_figure, confusion_figure
 from evenface.report.figures.figure import Figure, csv_text
 from evenface.report.figures.recall import recall_figure
@@ -54,7 +55,7 @@ def classes(context: Context) -> Part:
         parts = [figures[-1].html(), paragraph(note, "note") if note else ""]
         if len(scores.runs) == 1:
             return "".join([*parts, grid_html(_classes(scores, found[0][1]))])
-        parts.append(grid_html(methods_table(scores.comparison, train_counts(scores))))
+        parts.append(grid_html(_recalls(scores)))
         others = [grid_html(_side_by_side(scores, found, key)) for key in ("precision", "f1")]
         return "".join([*parts, folded("Precision and F1 of each class", "".join(others))])
 
@@ -119,14 +120,30 @@ def _classes(scores: Scores, found: ClassScores) -> Grid:
 
 
 def _side_by_side(scores: Scores, found: Sequence[tuple[str, ClassScores]], key: str) -> Grid:
-    """Precision or F1 of each class, a column per method."""
-    rows = []
-    for i, c in enumerate(scores.class_names):
-        cells = [estimate(getattr(each, key)[i], getattr(each, f"{key}_ci95")[i]) for _, each in found]
-        rows.append((c, f"{scores.n[i]:,}", *cells))
+    """Precision or F1 of each class, a column per method; where these are many, a row per method."""
     name = {"precision": "precision", "f1": "F1"}[key]
+    cells = [
+        [estimate(getattr(each, key)[i], getattr(each, f"{key}_ci95")[i]) for i in range(len(scores.class_names))] for _, each in found
+    ]
+    labels = [label for label, _ in found]
     note = "Percent [95 % interval, stratified bootstrap over images and seeds]; means over the seeds."
-    return Grid(name[0].upper() + name[1:], (name, "n", *(label for label, _ in found)), tuple(rows), notes=(note,))
+    if len(found) > AT_MOST:
+        head = ("method", *(f"{c} (n {n:,})" for c, n in zip(scores.class_names, scores.n, strict=True)))
+        rows = tuple((label, *row) for label, row in zip(labels, cells, strict=True))
+    else:
+        head = (name, "n", *labels)
+        rows = tuple((c, f"{scores.n[i]:,}", *(row[i] for row in cells)) for i, c in enumerate(scores.class_names))
+    return Grid(name[0].upper() + name[1:], head, rows, notes=(note,))
+
+
+def _recalls(scores: Scores) -> Grid:
+    """Recalls and the numbers over all classes, a column per method; where these are many, recalls with a row per method."""
+    found = scores.comparison
+    if len(found.methods) <= AT_MOST:
+        return methods_table(found, train_counts(scores))
+    head = ("method", *(f"{c} (n {n:,})" for c, n in zip(scores.class_names, scores.n, strict=True)))
+    rows = tuple((m.method, *map(estimate, m.recall, m.recall_ci95)) for m in found.methods)
+    return Grid("Recall", head, rows, notes=("Percent [Wilson's 95 % interval among the class's n images]; means over the seeds.",))
 
 
 def _classes_csv(scores: Scores, found: Sequence[tuple[str, ClassScores]]) -> str:

@@ -14,7 +14,7 @@ from evenface.report.figures.scores import ORDER
 from evenface.report.gather import Run, Scores, evaluate_command
 from evenface.report.grid import Grid
 from evenface.report.page import Section, code, escape, grid_html, paragraph
-from evenface.report.parts.part import Context, Part, confusions, estimate
+from evenface.report.parts.part import Context, Part, confusions, estimate, members, shown
 from evenface.report.tables import TITLES, p_text, percent, points
 
 
@@ -66,7 +66,7 @@ def summary(context: Context, missing: Sequence[tuple[Run, str]], notes: Sequenc
     parts = [_tiles(scores, methods)]
     parts += [paragraph(text) for text in _said(context)]
     parts += [paragraph(text, "warn") for text in _warnings(context)]
-    parts += [paragraph(text, "note") for text in (*_scoring(context), *notes)]
+    parts += [paragraph(text, "note") for text in (*_scoring(context), *_unscored(context), *notes)]
     if missing:
         parts.append(paragraph("Not scored yet, and left out there; these commands score them:", "warn"))
         parts.append(code("\n".join(evaluate_command(run, split, context.tta, context.prior) for run, split in missing)))
@@ -81,7 +81,7 @@ def _tiles(scores: Scores, methods: Sequence[MethodScores]) -> str:
         return _tile_list((TITLES[key], *_value(scores, methods[0], key), [f"{n}{_seeds(methods[0])}"], _WHAT[key]) for key in ORDER)
     pairs = {pair.method: pair for pair in scores.comparison.pairs}
     tiles = []
-    for m in sorted(methods, key=lambda m: -m.mean("mean_recall"))[:6]:
+    for m in sorted(shown(scores)[0], key=lambda m: -m.mean("mean_recall")):
         pair = pairs.get(m.method)
         gain = "the baseline" if pair is None else f"{points(pair.mean_recall)} points, p {p_text(pair.holm_p)}"
         tiles.append((m.method, *_value(scores, m, "mean_recall"), [gain], f"mean recall, {n}{_seeds(m)}"))
@@ -133,9 +133,10 @@ def _said(context: Context) -> list[str]:
     chosen = f" The epoch was chosen on {selection['split']} by {by}." if "split" in selection else ""
     text = f"{', '.join(networks)} at {', '.join(map(str, sizes))} px,{start}.{chosen}" if start else f"{', '.join(networks)}.{chosen}"
     said = [text]
-    for label, places in scores.methods[:6]:
+    drawn, note = shown(scores)
+    for label, places in members(scores, drawn):
         said.append(_weakest(scores, label, places, len(scores.methods) > 1))
-    return said
+    return [*said, note] if note else said
 
 
 def _weakest(scores: Scores, label: str, places: Sequence[int], named: bool) -> str:
@@ -146,8 +147,11 @@ def _weakest(scores: Scores, label: str, places: Sequence[int], named: bool) -> 
     recalls = np.where(n > 0, np.diagonal(total) / np.where(n > 0, n, 1), np.inf)
     worst = int(recalls.argmin())
     low, high = wilson(total[worst, worst] / seeds, n[worst] / seeds)
-    text = f"{f'{label} is' if named else 'It is'} weakest on {scores.class_names[worst]}: it finds {percent(recalls[worst])} % "
-    text += f"[{percent(float(low))}, {percent(float(high))}] of {n[worst] / seeds:,.0f} faces"
+    others = [c for c, recall in zip(scores.class_names, recalls, strict=True) if recall == recalls[worst]][1:]
+    text = f"{f'{label} is' if named else 'It is'} weakest on {_listed([scores.class_names[worst], *others])}: it finds "
+    text += f"{percent(recalls[worst])} % [{percent(float(low))}, {percent(float(high))}] of {n[worst] / seeds:,.0f} faces"
+    if others:
+        return text + (" of the first." if len({*n[recalls == recalls[worst]]}) > 1 else " each.")
     wrong = total[worst].copy()
     wrong[worst] = 0
     other = int(wrong.argmax())
@@ -156,6 +160,12 @@ def _weakest(scores: Scores, label: str, places: Sequence[int], named: bool) -> 
     low, high = wilson(wrong[other] / seeds, n[worst] / seeds)
     share = percent(wrong[other] / n[worst])
     return f"{text} and calls {share} % [{percent(float(low))}, {percent(float(high))}] of them {scores.class_names[other]}."
+
+
+def _listed(names: Sequence[str]) -> str:
+    """`anger, disgust and fear`."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _warnings(context: Context) -> list[str]:
@@ -196,6 +206,17 @@ def _scoring(context: Context) -> list[str]:
     return notes
 
 
+def _unscored(context: Context) -> list[str]:
+    """Test and validation, where no run was scored on them, with the command for it."""
+    there = {scores.split for scores in context.splits}
+    notes = []
+    for split in {"test", "validation"} - there if "train" not in there else ():
+        command = evaluate_command(context.runs[0], split, context.tta, context.prior)
+        what = "There are no scores" if len(context.runs) == 1 else "None of these runs has scores"
+        notes.append(f"{what} on {split}; to have them here: {command}{' and so on' if len(context.runs) > 1 else ''}")
+    return notes
+
+
 def _fitted(context: Context) -> str:
     return "the epoch was chosen" if context.prior == "model" else "the epoch was chosen or the calibration fitted"
 
@@ -207,8 +228,9 @@ def _rest(scores: Scores) -> str:
         return f"; without them the mean recall (n {alone['n']:,}) is {estimate(alone['mean_recall'], alone['ci95']['mean_recall'])}"
     if scores.without is None:
         return ""
-    found = scores.without.methods
-    parts = [f"{m.method + ': ' if len(found) > 1 else ''}{estimate(m.mean('mean_recall'), m.ci95['mean_recall'])}" for m in found[:6]]
+    kept = {m.method for m in shown(scores)[0]}
+    found = [m for m in scores.without.methods if m.method in kept]
+    parts = [f"{m.method + ': ' if len(found) > 1 else ''}{estimate(m.mean('mean_recall'), m.ci95['mean_recall'])}" for m in found]
     return f"; without them the mean recall (n {sum(scores.without.n):,}) is {'; '.join(parts)}"
 
 

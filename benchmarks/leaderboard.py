@@ -1,0 +1,305 @@
+"""The leaderboard: every method with several seeds from one start with one budget, the most valuable runs first, as time allows.
+
+    python benchmarks/leaderboard.py --data-dir DIR --minutes 60         # goes on where it was; stops after an hour, or by Ctrl-C
+    python benchmarks/leaderboard.py --table                             # trains nothing, writes the document of what is there
+    python benchmarks/leaderboard.py --recipe recipes/leaderboard_ferplus_gpu.yaml --data-dir DIR --jobs 3
+
+The runs are those of a recipe of `evenface study`, in its order: all with the first seed, then all with the second. Whenever a run more is
+done, docs/leaderboard.md (another recipe: docs/NAME.md) and, beside it, the raw numbers of each run as CSV are written anew: with 2,000
+resamples while trainings go on, with 10,000 at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import dataclasses
+import io
+import json
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evenface.cli.methods import costs
+from evenface.errors import EvenfaceError, TrainingError
+from evenface.evaluation.compare import Comparison, MethodScores
+from evenface.files import write_text
+from evenface.report.grid import Grid
+from evenface.report.tables import TITLES, class_order, p_text, percent, points
+from evenface.study import Recipe, Run, StudyResult, Task, collect, plan, read_recipe, run_locally, state_of
+from evenface.study.state import minutes
+from evenface.training.data import load_manifest
+
+
+RECIPE = Path("recipes/leaderboard_ferplus_cpu.yaml")
+SECOND = "ce_two_views"  # the fair baseline of methods that learn from two views
+ROUGH, FINE = 2_000, 10_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Board:
+    """What the document is made of: the comparison with the recipe's first run, and with the second baseline where that is done."""
+
+    recipe: Recipe
+    runs: Sequence[Run]
+    first: StudyResult
+    second: StudyResult | None
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", type=Path, default=RECIPE)
+    parser.add_argument("--data-dir", help="where the data set lies")
+    parser.add_argument("--minutes", type=float, help="stop after so many; trainings at work save their state (default: until all is done)")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings side by side (default: 1)")
+    parser.add_argument("--table", action="store_true", help="train nothing, write the document")
+    parser.add_argument("-o", "--output", type=Path, help="folder of the runs (default: the recipe's)")
+    parser.add_argument("--document", type=Path, help="default: docs/leaderboard.md, of another recipe docs/NAME.md")
+    args = parser.parse_args(words)
+    if args.jobs < 1 or (args.minutes is not None and args.minutes <= 0):
+        parser.error("--jobs must be at least 1, and --minutes above 0.")
+    try:
+        return _main(args, ["python", "benchmarks/leaderboard.py", *(sys.argv[1:] if words is None else words)])
+    except EvenfaceError as error:
+        print(f"leaderboard: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def _main(args: argparse.Namespace, command: list[str]) -> int:
+    recipe = read_recipe(args.recipe)
+    runs = plan(recipe, data_dir=args.data_dir, output=args.output)
+    place = args.document or Path("docs") / ("leaderboard.md" if args.recipe.name == RECIPE.name else f"{recipe.name}.md")
+    if args.table:
+        write(recipe, runs, place, FINE)
+        return 0
+    load_manifest(runs[0].config).split(recipe.split)  # what is wrong with the data is told at once
+    told, failed, stopped = _done(recipe, runs), {}, ""
+
+    def say(text: str) -> None:
+        nonlocal told
+        print(text, flush=True)
+        now = _done(recipe, runs)
+        if now > told and not text.startswith(" "):  # the next training has begun, so none waits for the document
+            write(recipe, runs, place, ROUGH)
+            told = now
+
+    try:
+        with _alarm(args.minutes):
+            failed = run_locally(runs, Task(recipe.split, recipe.tta, command), jobs=args.jobs, say=say)
+    except TrainingError as error:
+        stopped = f"{error} Go on with: {shlex.join(command)}"
+    write(recipe, runs, place, FINE)
+    for name, reason in failed.items():
+        print(f"leaderboard: {name} failed: {reason}", file=sys.stderr)
+    if stopped:
+        print(stopped)
+    return 1 if failed else 0
+
+
+def _done(recipe: Recipe, runs: Sequence[Run]) -> int:
+    return sum(state_of(run, recipe.split, recipe.tta).done for run in runs)
+
+
+@contextlib.contextmanager
+def _alarm(after: float | None) -> Iterator[None]:
+    """Stops the trainings as Ctrl-C does, when the minutes are over; they save their states."""
+    timer = threading.Timer(60 * (after or 0), signal.raise_signal, [signal.SIGTERM])
+    timer.daemon = True
+    if after is not None:
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+# -------------------- the document
+
+
+def write(recipe: Recipe, runs: Sequence[Run], place: Path, resamples: int) -> None:
+    """The document and, beside it, the raw numbers. Nothing is written where no run is done.
+
+    Raises:
+        DataError: no run is done yet.
+    """
+    first = collect(recipe, runs, resamples=resamples)
+    names = {m.method for m in first.comparison.methods}
+    second = None
+    if SECOND in names and len(names) > 1:
+        order = [SECOND, *(name for name in recipe.runs if name != SECOND)]
+        turned = dataclasses.replace(recipe, runs={name: recipe.runs[name] for name in order})
+        second = collect(turned, runs, resamples=resamples)
+    board = Board(recipe, runs, first, second)
+    write_text(place, document(board, place.with_suffix(".csv").name))
+    write_text(place.with_suffix(".csv"), raw(board))
+    print(f"written   {place}\n          {place.with_suffix('.csv')}", flush=True)
+
+
+def document(board: Board, table: str) -> str:
+    """The whole page."""
+    comparison, counts = board.first.comparison, board.first.train_counts
+    seeds = sorted({seed for m in comparison.methods for seed in m.seeds})
+    about = "rivals.md" if board.recipe.name == RECIPE.stem else "studies.md"
+    parts = [
+        "# How do the methods rank, as far as has been measured?",
+        board.recipe.about,
+        f"Written by `benchmarks/leaderboard.py`, which goes on where it was; every number of every run is in [{table}]({table}). "
+        + (
+            f"[rivals.md]({about}) says how the numbers of seed 0 are to be read."
+            if about == "rivals.md"
+            else f"[studies.md]({about}) says how it works."
+        ),
+        "```sh\npython benchmarks/leaderboard.py " + _options(board) + "--data-dir DIR --minutes 60\n```",
+        _standing(board, seeds),
+        f"Split: {board.recipe.split}, n = {sum(comparison.n):,}; the epoch of each run was chosen on validation. {_made(board)}",
+        "## Scores",
+        _scores(board).markdown(),
+        "## Against both baselines",
+        "Points of mean recall and of overall, paired on the same faces; p by Holm for all methods of the table.",
+        _unbroken(_gains(board)).markdown(),
+        "## Recall of each class",
+        _unbroken(_recalls(comparison, counts)).markdown(),
+        "## Notes",
+        "\n".join(f"* {note}" for note in dict.fromkeys((*comparison.notes, *board.first.notes)) if "Not there yet" not in note),
+    ]
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _options(board: Board) -> str:
+    return "" if board.recipe.name == RECIPE.stem else f"--recipe recipes/{board.recipe.name}.yaml "
+
+
+def _standing(board: Board, seeds: Sequence[int]) -> str:
+    """How much of the recipe is there, and what that means."""
+    done, whole = len(board.runs) - len(board.first.missing), len(board.runs)
+    methods, of = len(board.first.comparison.methods), len(board.recipe.runs)
+    text = (
+        f"**{done} of {whole} runs are done: {methods} of {of} methods, seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}.**"
+    )
+    if len(seeds) == 1:
+        return text + (
+            " So far each method was trained once: the intervals cover other test faces and not other seeds, so methods within a few "
+            "points of one another have no order."
+        )
+    few = [m.method for m in board.first.comparison.methods if len(m.seeds) < len(board.recipe.seeds)]
+    return text + (f" Not all seeds yet: {', '.join(f'`{name}`' for name in few)}." if few else "")
+
+
+def _made(board: Board) -> str:
+    """The versions and devices that the runs were made with."""
+    found = []
+    for run in board.runs:
+        with contextlib.suppress(OSError, ValueError):
+            values = json.loads((run.folder / "environment.json").read_text(encoding="utf-8"))
+            torch = values.get("packages", {}).get("torch")
+            found.append(f"evenface {values.get('evenface')}, torch {torch}, {values.get('device')} {values.get('precision')}")
+    return f"Made with {'; '.join(sorted(set(found)))}." if found else ""
+
+
+def _ranked(comparison: Comparison) -> list[MethodScores]:
+    return sorted(comparison.methods, key=lambda m: -m.mean("mean_recall"))
+
+
+def _scores(board: Board) -> Grid:
+    comparison, cost = board.first.comparison, costs()["methods"]
+    several = any(len(m.seeds) > 1 for m in comparison.methods)
+    rows = []
+    for place, m in enumerate(_ranked(comparison), 1):
+        cells = [_cell(m.mean(key), m.ci95[key]) for key in ("mean_recall", "overall", "macro_f1")]
+        spread = [percent(m.sd("mean_recall"))] * several
+        spent = board.first.minutes.get(m.method)
+        known = cost.get(m.method)
+        relative = None if known is None else known["time"] * known["steps"]
+        times = ["-" if relative is None else f"{relative:.1f}", "-" if spent is None else f"{spent:.1f}"]
+        rows.append((m.method, str(place), str(len(m.seeds)), *cells, *spread, *times))
+    head = (
+        "method",
+        "rank",
+        "seeds",
+        "mean recall",
+        "overall",
+        "macro F1",
+        *(["sd of mean recall"] if several else []),
+        "epoch, x ce",
+        "minutes",
+    )
+    notes = [
+        "Percent [95 % interval]: stratified bootstrap over the test faces"
+        + (", and over seeds where there are several." if several else "."),
+        "Epoch: its time relative to one of one-view cross-entropy, as `evenface methods` has it. Minutes: of one training, as it ran, "
+        "beside whatever else the machine did; those of the run that crt and tau_norm start from come on top.",
+    ]
+    return Grid("By mean recall", head, tuple(rows), notes=tuple(notes))
+
+
+def _gains(board: Board) -> Grid:
+    """The paired test against both baselines."""
+    results = [board.first, *([] if board.second is None else [board.second])]
+    against = [{pair.method: pair for pair in result.comparison.pairs} for result in results]
+    names = [result.comparison.methods[0].method for result in results]
+    rows = []
+    for m in _ranked(board.first.comparison):
+        cells: list[str] = []
+        for pairs in against:
+            pair = pairs.get(m.method)
+            cells += ["", "", ""] if pair is None else [points(pair.mean_recall), p_text(pair.holm_p), points(pair.overall)]
+        rows.append((m.method, *cells))
+    head = ("method", *(f"{what} {name}" for name in names for what in ("mean recall over", "Holm p,", "overall over")))
+    note = (
+        f"Paired stratified bootstrap, {board.first.comparison.resamples:,} resamples; the least p that Holm's rule can give with them is "
+    )
+    least = 2 / (board.first.comparison.resamples + 1)
+    return Grid("Gains in points [95 % interval]", head, tuple(rows), notes=(note + f"{min(1.0, least * max(1, len(rows) - 1)):.3f}.",))
+
+
+def _recalls(comparison: Comparison, counts: Mapping[str, int] | None) -> Grid:
+    names = class_order(comparison.class_names, counts)
+    rows = []
+    for m in _ranked(comparison):
+        rows.append((m.method, *(_cell(m.recall[i], m.recall_ci95[i]) for i in map(comparison.class_names.index, names))))
+    head = ("method", *(f"{name} (n {comparison.n[comparison.class_names.index(name)]})" for name in names))
+    return Grid("Percent [Wilson's 95 % interval]", head, tuple(rows))
+
+
+def _unbroken(grid: Grid) -> Grid:
+    """No cell breaks: a wide table is pushed aside rather than read in scraps."""
+    return dataclasses.replace(grid, rows=tuple(tuple(cell.replace(" ", "\u00a0") for cell in row) for row in grid.rows))
+
+
+def raw(board: Board) -> str:
+    """A line per run, in the order of the recipe: rates 0 to 1, the folder with its hash, minutes of training."""
+    where = {folder: (m, i) for m in board.first.comparison.methods for i, folder in enumerate(m.runs)}
+    rows: list[dict[str, Any]] = []
+    for run in board.runs:
+        if str(run.folder) not in where:
+            continue
+        m, i = where[str(run.folder)]
+        metrics = json.loads(
+            next(
+                run.folder.glob(f"metrics-{board.recipe.split}{'' if board.recipe.tta == 'none' else '-' + board.recipe.tta}.json")
+            ).read_text()
+        )
+        row: dict[str, Any] = {"method": run.name, "seed": run.seed, "split": board.recipe.split, "n": sum(board.first.comparison.n)}
+        row |= {key: getattr(m, key)[i] for key in TITLES}
+        row |= {f"recall_{name}": metrics["per_class"][name]["recall"] for name in board.first.comparison.class_names}
+        row |= {"epoch": metrics.get("epoch"), "minutes": minutes(run.folder), "folder": run.folder.name}
+        rows.append(row)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _cell(rate: float, interval: Any) -> str:
+    text = percent(rate)
+    return text if text == "-" else f"{text} [{percent(interval[0])}, {percent(interval[1])}]"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

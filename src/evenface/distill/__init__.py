@@ -1,0 +1,1 @@
+"""Learning from a teacher on faces without labels: `evenface distill`."""

@@ -1,0 +1,77 @@
+"""`study.log` of a run folder: what its training says, and the lock that keeps two processes from the same run.
+
+The log lies beside the run folder until the training has made that (`train` refuses a folder that holds something). Whoever works on a
+run holds a lock on its log as long as it lives, so that a second study, or one that was started anew while a process of a killed one
+still works, leaves that run alone. On a shared disk the lock holds between machines where the disk knows `flock`, as NFS 4 does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from pathlib import Path
+from typing import IO
+
+
+def log_of(folder: Path) -> Path:
+    """Where a run's log lies now."""
+    inside, beside = folder / "study.log", _beside(folder)
+    return inside if inside.exists() or (folder.is_dir() and not beside.exists()) else beside
+
+
+def open_log(folder: Path) -> IO[bytes] | None:
+    """The log, locked and open for more, what a killed training left before its first state cleared away; None where another process is
+    at work on the run.
+    """
+    path = log_of(folder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    log = path.open("ab")
+    if not _locked(log):
+        log.close()
+        return None
+    _clear_stillborn(folder)
+    return log
+
+
+def house_log(folder: Path) -> None:
+    """Moves the log into the run folder as soon as the training has made it; a process that has it open goes on writing to it."""
+    beside = _beside(folder)
+    if beside.exists() and (folder / "config.yaml").is_file() and not (folder / "study.log").exists():
+        with contextlib.suppress(OSError):  # some systems move no open file
+            beside.rename(folder / "study.log")
+
+
+def last_line(folder: Path) -> str:
+    """The last line of the log that says something; empty where there is none."""
+    try:
+        lines = log_of(folder).read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError:
+        return ""
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def _beside(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.log")
+
+
+def _clear_stillborn(folder: Path) -> None:
+    """Removes the folder of a run that was killed between its making and its first state: it holds nothing to go on from."""
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    parts = {name for name in names if name.startswith(".") and name.endswith(".part")}  # files that were being written
+    if names and names - parts <= {"config.yaml", "environment.json", "study.log", "tensorboard"}:
+        if "study.log" in names:
+            (folder / "study.log").rename(_beside(folder))
+        shutil.rmtree(folder)
+
+
+def _locked(file: IO[bytes]) -> bool:
+    """Whether the file could be locked for whoever holds it open; processes that are given it as their output hold it too."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: nobody is kept out
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,90 @@
+"""A card is written anew without losing anybody's words, in a run and in a model folder that has left its run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from evenface.cards.folder import keep_edited, keep_notes, renew
+from evenface.cards.places import without_places
+from evenface.errors import DataError, ModelError
+
+from .conftest import CALIBRATION
+
+
+def test_it_is_written_with_its_facts_and_twice_the_same(run: Path) -> None:
+    assert renew(run / "best", run) == run / "best" / "README.md"
+    first = (run / "best" / "README.md").read_text(), (run / "best" / "card.json").read_text()
+    renew(run / "best", run)
+    assert ((run / "best" / "README.md").read_text(), (run / "best" / "card.json").read_text()) == first
+    assert not list(run.glob("README*"))
+
+
+def test_what_a_person_wrote_into_it_is_kept(run: Path) -> None:
+    card = run / "best" / "README.md"
+    card.write_text("mine")
+    renew(run / "best", run)
+    assert (run / "README.old.md").read_text() == "mine"
+    assert card.read_text().startswith("---")
+    card.write_text(card.read_text() + "\nmine too\n")
+    edited = card.read_text()
+    renew(run / "best", run)
+    assert (run / "README.old-2.md").read_text() == edited
+    assert (run / "README.old.md").read_text() == "mine"
+    renew(run / "best", run)
+    assert len(list(run.glob("README.old*"))) == 2
+    card.write_text("mine")
+    assert keep_edited(run / "best", run) == run / "README.old.md"  # it is there already
+    assert len(list(run.glob("README.old*"))) == 2
+
+
+def test_notes_stay_in_the_card(run: Path, tmp_path: Path) -> None:
+    words = tmp_path / "words.md"
+    words.write_text("Made for **us**.\n\n- one point\n")
+    assert keep_notes(words, run) == run / "notes.md"
+    for _ in range(2):
+        text = renew(run / "best", run).read_text()
+        assert "\n\nMade for **us**.\n\n- one point\n\n## What it is for" in text
+    with pytest.raises(DataError, match="cannot be read"):
+        keep_notes(tmp_path / "none.md", run)
+    words.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match="no text in UTF-8"):
+        keep_notes(words, run)
+
+
+def test_a_model_folder_that_left_its_run_still_knows_everything(run: Path, tmp_path: Path) -> None:
+    text = renew(run / "best", run).read_text()
+    model = Path(shutil.copytree(run / "best", tmp_path / "elsewhere"))
+    assert renew(model).read_text() == text
+    # Another calibration: the scores under a prior rest on the former one.
+    values = json.loads((model / "config.json").read_text())
+    values["calibration"] = {**CALIBRATION, "temperature": 2.5}
+    (model / "config.json").write_text(json.dumps(values))
+    text = renew(model).read_text()
+    assert "| temperature | 1 | 1.50 | 2.50 |" in text
+    assert "## Scores on test" in text
+    assert "Left out, for they are of an earlier epoch or calibration: drawn test, prior balanced." in text
+    renew(model)
+    assert "drawn test, prior balanced" in (model / "README.md").read_text()
+
+
+def test_the_minutes_outlive_the_state(run: Path) -> None:
+    renew(run / "best", run, minutes=7.0)
+    assert "7 minutes in all" in renew(run / "best", run).read_text()
+
+
+def test_no_model_folder(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="is not there"):
+        renew(tmp_path / "none")
+
+
+def test_places_are_cut_from_texts_at_any_depth() -> None:
+    found = without_places({"a": ["from /data/x/net.pth and https://example.org/a/b, 3 / 4 / 5", 1], "b": (r"C:\nets\me\net.pth", None)})
+    assert found == {"a": ["from net.pth and https://example.org/a/b, 3 / 4 / 5", 1], "b": ["net.pth", None]}
+    assert (
+        without_places("evenface train --data-dir '../my faces' --seed 0 --data-dir=x")
+        == "evenface train --data-dir DIR --seed 0 --data-dir=DIR"
+    )

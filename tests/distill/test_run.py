@@ -1,0 +1,244 @@
+"""Whole distillations: what they learn, what they leave, how they go on, and where they refuse."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+
+from evenface.data.store import to_float
+from evenface.distill.answers import LearnAnswers
+from evenface.distill.descriptors import LearnDescriptors, evenly, nearest
+from evenface.distill.run import assemble, distill, resume
+from evenface.distill.teachers import FaceTeacher, ModelTeachers
+from evenface.errors import ConfigError, LabelError, ModelError
+from evenface.methods.base import Batch
+from evenface.model_folder import load_model
+from evenface.models.classifier import build_classifier
+from evenface.models.init import load_init
+from evenface.runs import evaluate
+from evenface.training.config import TrainConfig
+from evenface.training.loop import Loop
+
+from .conftest import model_folder
+
+
+Settings = Callable[..., TrainConfig]
+
+
+def log_of(folder: Path) -> list[dict[str, float]]:
+    return [{k: float(v) for k, v in row.items() if k != "best"} for row in csv.DictReader((folder / "log.csv").read_text().splitlines())]
+
+
+class Killed(BaseException):
+    pass
+
+
+def kill_at(monkeypatch: pytest.MonkeyPatch, epoch: int, step: int) -> None:
+    plain = Loop.step
+
+    def stepped(self: Loop, *args: Any, **more: Any) -> dict[str, torch.Tensor]:
+        if (self.state.epoch, self.state.step) == (epoch, step):
+            self._save()
+            raise Killed
+        return plain(self, *args, **more)
+
+    monkeypatch.setattr(Loop, "step", stepped)
+
+
+# -------------------- what is computed
+
+
+def batch_of(x: torch.Tensor) -> Batch:
+    return Batch(x, None, torch.zeros(len(x), dtype=torch.int64), None, torch.arange(len(x)), lambda maps: maps)
+
+
+def test_the_loss_of_descriptors_by_hand(settings: Settings) -> None:
+    """From the teacher's and the student's features, the means taken by a loop over the training faces."""
+    loop = assemble(settings(model="resnet10t", img_size=64, descriptor_weight=0.5, map_weight=2.0))
+    method, student = loop.method, loop.plain.model.eval()
+    assert isinstance(method, LearnDescriptors)
+    faces = to_float(loop.train.gather(np.arange(len(loop.train))))
+    teacher = FaceTeacher(103)
+    said = [teacher(face[None]) for face in faces]
+    mean, mean_map = sum(d for d, _ in said) / len(said), sum(m for _, m in said) / len(said)
+    torch.testing.assert_close(method.mean_descriptor, mean[0], atol=1e-4, rtol=1e-4)
+
+    with torch.no_grad():
+        found = method.loss(batch_of(faces[:5]), student)
+        grid = student.backbone((faces[:5] - student.mean) / student.std)  # (5, 512, 2, 2)
+        lift: Any = student.lift
+        parts = [0.0, 0.0]
+        share = torch.tensor([[2 / 3, 1 / 3, 0], [0, 1 / 3, 2 / 3]])
+        for i in range(5):
+            d = lift.descriptor.weight @ grid[i].mean((1, 2)) + lift.descriptor.bias
+            m = torch.einsum("oc,chw->ohw", lift.map.weight[:, :, 0, 0], grid[i]) + lift.map.bias[:, None, None]
+            target = share @ (said[i][1] - mean_map)[0] @ share.T  # of 3 x 3 cells, two for one and a half each
+            assert target.shape == (256, 2, 2) == m.shape
+            for k, (a, b) in enumerate([(d, (said[i][0] - mean)[0]), (m.flatten(), target.flatten())]):
+                parts[k] += 1 - float(a @ b / a.norm() / b.norm())
+    assert found.parts["descriptor"].item() == pytest.approx(parts[0] / 5, abs=1e-4)
+    assert found.parts["map"].item() == pytest.approx(parts[1] / 5, abs=1e-4)
+    assert found.total.item() == pytest.approx((0.5 * parts[0] + 2 * parts[1]) / 5, abs=1e-3)
+
+
+def test_the_judge_of_descriptors_by_loops(settings: Settings) -> None:
+    loop = assemble(settings())
+    method, student = loop.method, loop.plain.model
+    assert isinstance(method, LearnDescriptors)
+    verdict = loop.judge(student)
+    store: Any = loop.judge.store  # type: ignore[attr-defined]
+    faces = to_float(store.gather(np.arange(len(store))))
+    with torch.no_grad():
+        student.eval()
+        lift: Any = student.lift
+        mine = [lift.descriptor(student.grid(face[None]).mean((2, 3)))[0] for face in faces]
+        theirs = [method.teacher(face[None])[0][0] - method.mean_descriptor for face in faces]
+    cosines = [float(F.cosine_similarity(a, b, dim=0)) for a, b in zip(mine, theirs, strict=True)]
+    assert verdict.value == verdict.scores["cosine"] == pytest.approx(sum(cosines) / len(cosines), abs=1e-4)
+    same = 0
+    for i in range(len(faces)):
+        near = [
+            max((j for j in range(len(faces)) if j != i), key=lambda j: float(F.cosine_similarity(them[i], them[j], dim=0)))
+            for them in (mine, theirs)
+        ]
+        same += near[0] == near[1]
+    assert verdict.scores["agreement"] == pytest.approx(same / len(faces))
+
+
+def test_nearest_and_evenly() -> None:
+    vectors = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 2.0], [0.2, 1.0]])
+    assert nearest(vectors).tolist() == [1, 0, 3, 2]
+    assert evenly(5, 10).tolist() == [0, 1, 2, 3, 4]
+    assert evenly(101, 3).tolist() == [0, 50, 100]
+
+
+def test_the_loss_of_answers_by_hand(settings: Settings, models: list[str]) -> None:
+    loop = assemble(settings(tuple(models), temperature=2.0, map_weight=0.5))
+    method, student = loop.method, loop.plain.model.eval()
+    assert isinstance(method, LearnAnswers)
+    x = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        found = method.loss(batch_of(x), student)
+        out = student(x)
+        said = [load_model(name)[0](x) for name in models]
+        divergence = distance = 0.0
+        for n in range(4):
+            t = sum((each.logits[n] / 2).softmax(0) for each in said) / 2
+            q = (out.logits[n] / 2).softmax(0)
+            divergence += float((t * (t / q).log()).sum())
+            a, b = out.maps[n], sum(each.maps[n] for each in said) / 2
+            a, b = (a - a.mean(0)).flatten(), (b - b.mean(0)).flatten()
+            distance += 1 - float(a @ b / a.norm() / b.norm())
+    assert found.parts["answers"].item() == pytest.approx(4 * divergence / 4, abs=1e-4)
+    assert found.parts["map"].item() == pytest.approx(distance / 4, abs=1e-4)
+    assert found.total.item() == pytest.approx(divergence + 0.5 * distance / 4, abs=1e-4)
+
+
+# -------------------- what a run leaves
+
+
+def test_a_backbone_learns_and_is_a_start(settings: Settings) -> None:
+    config = settings(epochs=8, lr=3e-3, jitter=0.0, hflip=0.0, scale=0.0, shift=0.0)
+    result = distill(config)
+    log = log_of(result.folder)
+    assert log[-1]["train_descriptor"] < 0.6 * log[0]["train_descriptor"]
+    assert log[-1]["train_map"] < 0.8 * log[0]["train_map"]
+    assert result.best == max(row["validation_cosine"] for row in log) > log[0]["validation_cosine"] + 0.3
+    assert result.by == "cosine"
+
+    fresh = build_classifier("test_resnet", ("a", "b"), 32)
+    report = load_init(fresh, str(result.folder))
+    assert report.matched == report.total
+    assert [*report.missing, *report.reshaped, *report.unexpected, *report.head] == []
+    about = json.loads((result.folder / "best" / "config.json").read_text())
+    assert about["kind"] == "backbone"
+    assert about["teachers"][0]["name"] == "dlib-face"
+    weights = load_file(result.folder / "best" / "model.safetensors")
+    for name, value in fresh.backbone.state_dict().items():
+        torch.testing.assert_close(value, weights[f"backbone.{name}"], rtol=0, atol=0)
+
+    with pytest.raises(ModelError, match="does not fit the backbone 'resnet10t'"):
+        load_init(build_classifier("resnet10t", ("a", "b"), 32), str(result.folder))
+    with pytest.raises(ModelError, match="backbone without a head"):
+        evaluate(result.folder)
+
+
+def test_a_student_learns_the_answers_and_is_a_model(settings: Settings, models: list[str]) -> None:
+    config = settings(tuple(models), epochs=8, lr=3e-3, jitter=0.0, hflip=0.0, scale=0.0, shift=0.0)
+    result = distill(config)
+    log = log_of(result.folder)
+    assert log[-1]["train_answers"] < 0.3 * log[0]["train_answers"]
+    assert result.best == max(row["validation_agreement"] for row in log) >= 0.5
+    model, about = load_model(result.folder / "best")
+    assert about.train_counts is None  # the teachers' differ
+    found = evaluate(result.folder, split="test", device="cpu")
+    assert found.metrics["n"] == 12
+    assert model.class_names == about.class_names
+
+
+def test_the_state_holds_no_teacher(settings: Settings) -> None:
+    loop = assemble(settings())
+    assert not [name for name in loop.state_dict()["trainee"] if "teacher" in name]
+    assert sum("mean_descriptor" in name for name in loop.state_dict()["trainee"]) == 1
+
+
+# -------------------- going on, and refusing to
+
+
+@pytest.mark.parametrize("kind", ["faces", "models"])
+def test_a_killed_run_goes_on_to_the_same_bits(settings: Settings, models: list[str], monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    teacher = ("dlib-face",) if kind == "faces" else tuple(models)
+    whole = distill(settings(teacher, output="whole", erase=0.5))
+    with monkeypatch.context() as patch:
+        kill_at(patch, 1, 2)
+        with pytest.raises(Killed):
+            distill(settings(teacher, output="cut", erase=0.5))
+    cut = resume(settings(teacher, output="cut").folder)
+    assert (cut.folder / "best" / "model.safetensors").read_bytes() == (whole.folder / "best" / "model.safetensors").read_bytes()
+    drop = "images_per_second"
+    assert [{k: v for k, v in row.items() if k != drop} for row in log_of(cut.folder)] == [
+        {k: v for k, v in row.items() if k != drop} for row in log_of(whole.folder)
+    ]
+    before = (whole.folder / "last.ckpt").read_bytes()
+    assert resume(whole.folder).best == whole.best  # a finished one stays as it is
+    assert (whole.folder / "last.ckpt").read_bytes() == before
+
+
+def test_another_teacher_cannot_take_over(settings: Settings, models: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    kill_at(monkeypatch, 0, 1)
+    with pytest.raises(Killed):
+        distill(settings((models[0],)))
+    shutil.rmtree(models[0])
+    model_folder(Path(models[0]), 7)
+    with pytest.raises(ModelError, match="not the one that"):
+        resume(settings((models[0],)).folder)
+
+
+def test_what_cannot_be(settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="Unknown backbone"):
+        distill(settings(model="resnet1"))
+    assert not settings().folder.exists()
+    few = model_folder(tmp_path / "few", 3, ("anger", "fear", "happiness"))
+    folder = settings((str(few),), output="taught").folder
+    distill(settings((str(few),), output="taught", epochs=1))  # the set's labels do not matter
+    with pytest.raises(ConfigError, match="evenface distill --resume"):
+        distill(settings((str(few),), output="taught"))
+    with pytest.raises(LabelError, match="do not match"):
+        evaluate(folder, device="cpu")
+
+
+def test_models_are_read_from_runs_too(settings: Settings, models: list[str]) -> None:
+    first = distill(settings((models[0],), epochs=1, output="first"))
+    teacher = ModelTeachers([str(first.folder)])
+    assert teacher.sources[0].name == "first"
+    assert teacher.train_counts == dict.fromkeys(teacher.class_names, 11)

@@ -1,0 +1,118 @@
+"""What the teachers say, computed another way."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+
+from evenface.distill.teachers import FaceTeacher, ModelTeachers
+from evenface.errors import ConfigError, LabelError, MissingExtra, ModelError
+from evenface.labels import BASIC
+from evenface.model_folder import load_model
+
+from .conftest import model_folder
+
+
+def random(n: int, size: int) -> torch.Tensor:
+    return torch.rand(n, 3, size, size, generator=torch.Generator().manual_seed(0))
+
+
+def test_the_face_teacher_by_plain_operations(dlib_file: Path) -> None:
+    """dlib's formula, operation by operation from the file, on faces that are resized to its size."""
+    w = load_file(dlib_file)
+    x = random(2, 48)
+    descriptor, grid = FaceTeacher(112)(x)
+    y = F.interpolate(x, size=(112, 112), mode="bilinear", align_corners=False)
+    y = (y * 255 - torch.tensor([122.782, 117.001, 104.298]).view(1, 3, 1, 1)) / 256
+
+    def layer(y: torch.Tensor, conv: str, affine: str, stride: int, padding: int) -> torch.Tensor:
+        y = F.conv2d(y, w[f"{conv}.weight"], w[f"{conv}.bias"], stride, padding)
+        return y * w[f"{affine}.weight"].view(1, -1, 1, 1) + w[f"{affine}.bias"].view(1, -1, 1, 1)
+
+    y = F.max_pool2d(layer(y, "conv", "aff", 2, 0).relu(), 3, 2)
+    before = y
+    for i in range(14):
+        before = y
+        down = i in (3, 7, 10, 13)
+        z = layer(y, f"blocks.{i}.conv1", f"blocks.{i}.aff1", 2 if down else 1, 0 if down else 1).relu()
+        z = layer(z, f"blocks.{i}.conv2", f"blocks.{i}.aff2", 1, 1)
+        y = F.avg_pool2d(y, 2) if down else y
+        shape = [max(a, b) for a, b in zip(y.shape, z.shape, strict=True)]
+        whole = torch.zeros(shape)
+        for part in (y, z):
+            whole[:, : part.shape[1], : part.shape[2], : part.shape[3]] += part
+        y = whole.relu()
+    torch.testing.assert_close(grid, before, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(descriptor, y.mean((2, 3)) @ w["fc.weight"].T, atol=1e-4, rtol=1e-4)
+
+
+def test_the_real_descriptor_tells_people_apart(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A face and its mirror are one person to dlib (below 0.6), noise is somebody else."""
+    data = pytest.importorskip("skimage.data")
+    monkeypatch.setenv("EVENFACE_DLIB_FACE", str(shared / "weights" / "dlib_face_resnet_v1.safetensors"))
+    face = torch.from_numpy(data.astronaut()[20:200, 130:310].copy()).permute(2, 0, 1)[None].float() / 255
+    found, _ = FaceTeacher()(torch.cat([F.interpolate(face, (150, 150)), F.interpolate(face.flip(-1), (150, 150)), random(1, 150)]))
+    assert (found[0] - found[1]).norm() < 0.6 < (found[0] - found[2]).norm()
+
+
+def test_a_face_teacher_that_cannot_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="103 px or more"):
+        FaceTeacher(64)
+    (tmp_path / "other.safetensors").write_bytes(b"")
+    monkeypatch.setenv("EVENFACE_DLIB_FACE", str(tmp_path / "gone.safetensors"))
+    with pytest.raises(ModelError, match="not a file"):
+        FaceTeacher()
+    monkeypatch.setenv("EVENFACE_DLIB_FACE", str(tmp_path / "other.safetensors"))
+    with pytest.raises(ModelError, match="safetensors"):
+        FaceTeacher()
+    monkeypatch.delenv("EVENFACE_DLIB_FACE")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match=r"The teacher 'dlib-face'.*evenface\[dlib-face\]"):
+        FaceTeacher()
+
+
+def test_other_weights_are_no_face_network(models: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVENFACE_DLIB_FACE", str(Path(models[0]) / "model.safetensors"))
+    with pytest.raises(ModelError, match="not dlib's face network"):
+        FaceTeacher()
+
+
+def test_models_teach_their_mean_whatever_their_order(tmp_path: Path) -> None:
+    """Two models, the second with its classes in another order and of another size."""
+    other = (*BASIC[3:], *BASIC[:3])
+    a, b = model_folder(tmp_path / "a", 1), model_folder(tmp_path / "b", 2, other, size=64)
+    x = random(3, 32)
+    found, maps = ModelTeachers([str(a), str(b)])(x, temperature=2.0)
+    first, second = load_model(a)[0], load_model(b)[0]
+    with torch.no_grad():
+        one, two = first(x), second(F.interpolate(x, (64, 64), mode="bilinear", align_corners=False))
+    for n in range(3):
+        for i, name in enumerate(BASIC):
+            j = other.index(name)
+            p = (one.logits[n] / 2).exp()[i] / (one.logits[n] / 2).exp().sum()
+            q = (two.logits[n] / 2).exp()[j] / (two.logits[n] / 2).exp().sum()
+            assert found[n, i].item() == pytest.approx((p + q).item() / 2, abs=1e-5)
+            assert maps[n, i].mean().item() == pytest.approx((one.maps[n, i].mean() + two.maps[n, j].mean()).item() / 2, abs=1e-4)
+    assert maps.shape[2:] == one.maps.shape[2:] != two.maps.shape[2:]
+
+
+def test_teachers_that_do_not_fit(tmp_path: Path, models: list[str]) -> None:
+    with pytest.raises(ConfigError, match="Unknown teacher 'dlib-fase'; did you mean 'dlib-face'"):
+        ModelTeachers(["dlib-fase"])
+    os.mkdir(tmp_path / "empty")
+    with pytest.raises(ConfigError, match="neither a run"):
+        ModelTeachers([str(tmp_path / "empty")])
+    few = model_folder(tmp_path / "few", 3, BASIC[:3])
+    with pytest.raises(LabelError, match="'few'"):
+        ModelTeachers([models[0], str(few)])
+
+
+def test_no_weight_of_a_teacher_learns(models: list[str]) -> None:
+    for teacher in (FaceTeacher(103), ModelTeachers(models)):
+        assert not [p for p in teacher.parameters() if p.requires_grad]
+        assert not [m for m in teacher.modules() if m.training]

@@ -1,0 +1,109 @@
+"""Words of a command line become runs, and their scores are aligned whatever the order in the files."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evenface.errors import ConfigError, DataError, ModelError
+from evenface.evaluation.records import Predictions, read_predictions, write_predictions
+from evenface.report.gather import find_runs, read_scores
+
+from .conftest import NAMES, Made, ids_of, make_run, true_of
+
+
+def names(entries: list[str], beside: Path = Path("beside")) -> list[str]:
+    return [Path(run.name).name for run in find_runs(entries, beside)[0]]
+
+
+def test_a_folder_of_runs_and_a_pattern_stand_for_their_runs(made: Made) -> None:
+    everything = ["ce-s0", "ce-s1", "rbcf-s0", "rbcf-s1"]
+    assert names([str(made.root)]) == everything
+    assert names([str(made.root / "rbcf-*")]) == everything[2:]
+    assert names([str(made.rbcf[1]), str(made.root / "*")]) == ["rbcf-s1", "ce-s0", "ce-s1", "rbcf-s0"]
+    assert names([str(made.one), str(made.one / "best")]) == ["rbcf-s0"]
+
+
+def test_in_a_folder_cross_entropy_is_the_baseline(made: Made, tmp_path: Path) -> None:
+    for name, source in (("a", made.rbcf[0]), ("b", made.ce[0]), ("c", made.rbcf[1])):
+        shutil.copytree(source, tmp_path / name)
+    assert names([str(tmp_path)]) == ["b", "a", "c"]
+
+
+def test_runs_that_are_not_ready_are_told(made: Made, tmp_path: Path) -> None:
+    shutil.copytree(made.one, tmp_path / "ready")
+    shutil.copytree(made.one, tmp_path / "waiting")
+    shutil.rmtree(tmp_path / "waiting" / "best")
+    runs, notes = find_runs([str(tmp_path)], tmp_path)
+    assert [Path(run.name).name for run in runs] == ["ready"]
+    assert len(notes) == 1
+    assert "waiting" in notes[0]
+    with pytest.raises(ModelError, match="no best model yet"):
+        find_runs([str(tmp_path / "waiting")], tmp_path)
+    shutil.rmtree(tmp_path / "ready")
+    with pytest.raises(ConfigError, match="None of the 1 runs"):
+        find_runs([str(tmp_path)], tmp_path)
+
+
+@pytest.mark.parametrize("entry", ["nowhere", "nowhere/*", "."])
+def test_words_that_mean_nothing(entry: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError):
+        find_runs([entry], tmp_path)
+
+
+def test_a_model_without_a_run_keeps_its_scores_beside_the_report(made: Made, tmp_path: Path) -> None:
+    shutil.copytree(made.one / "best", tmp_path / "model")
+    (run,), _ = find_runs([str(tmp_path / "model")], tmp_path / "scores")
+    assert run.config is None
+    assert run.scores == tmp_path / "scores" / "model"
+    (shipped,), _ = find_runs(["ferplus-rbcf"], tmp_path)
+    assert shipped.label == "ferplus-rbcf"
+
+
+def test_scores_stand_by_falling_training_count_and_by_id(made: Made, squares: Path, tmp_path: Path) -> None:
+    """One of two runs has its images backwards and its classes in another order."""
+    first = make_run(tmp_path / "first", squares, "ce", 0)
+    second = Path(shutil.copytree(first, tmp_path / "second"))
+    config = second / "config.yaml"
+    config.write_text(config.read_text().replace("\nseed: 0\n", "\nseed: 1\n"))
+    p = read_predictions(second / "predictions-test.parquet")
+    order, classes = np.arange(len(p.ids))[::-1], [2, 0, 1]
+    place = np.argsort(classes)
+    turned = Predictions(
+        tuple(p.ids[i] for i in order), place[p.true[order]], place[p.predicted[order]], p.probabilities[order][:, classes],
+        p.duplicates[order], tuple(NAMES[c] for c in classes),
+    )  # fmt: skip
+    write_predictions(second / "predictions-test.parquet", turned)
+    runs, _ = find_runs([str(first), str(second)], tmp_path)
+    scores, missing = read_scores(runs, "test", "none", "model", resamples=100)
+    assert scores is not None
+    assert not missing
+    assert scores.class_names == ("happiness", "anger", "fear")  # 20, 9 and 4 training faces
+    assert scores.n == [30, 12, 5]
+    assert scores.ids == ids_of("test")
+    assert [scores.class_names[t] for t in scores.true] == [NAMES[t] for t in true_of("test")]
+    assert (scores.probabilities[0] == scores.probabilities[1]).all()
+    assert (scores.predicted[0] == scores.predicted[1]).all()
+    assert (scores.probabilities[0][:, 0] == p.probabilities[:, 2]).all()
+    assert (scores.predicted[0] == scores.probabilities[0].argmax(axis=1)).all()
+    assert scores.methods == [("ce", [0, 1])]
+
+
+def test_scores_of_a_former_best_model_are_missing(squares: Path, tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run", squares)
+    config = folder / "best" / "config.json"
+    config.write_text(config.read_text().replace('"epoch": 2', '"epoch": 3'))
+    runs, _ = find_runs([str(folder)], tmp_path)
+    assert read_scores(runs, "test", "none", "model") == (None, runs)
+
+
+def test_runs_on_other_images_are_refused(squares: Path, tmp_path: Path) -> None:
+    a, b = make_run(tmp_path / "a", squares, "ce"), make_run(tmp_path / "b", squares, "rbcf")
+    shutil.copy(b / "predictions-validation.parquet", b / "predictions-test.parquet")
+    runs, _ = find_runs([str(a), str(b)], tmp_path)
+    with pytest.raises(DataError, match="different images"):
+        read_scores(runs, "test", "none", "model")

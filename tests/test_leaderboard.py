@@ -1,0 +1,195 @@
+"""The leaderboard: it trains the most valuable runs first, nothing twice, stops in time, and writes what a reader can rely on."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import itertools
+import json
+import re
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, recall_score
+
+from evenface.evaluation.records import Predictions, summarise, write_metrics, write_predictions
+from evenface.methods import METHODS
+from evenface.study import Run, plan, read_recipe, run_locally
+
+
+ROOT = Path(__file__).resolve().parents[1]
+CLASSES = ("happiness", "neutral", "fear")
+TRUE = np.repeat([0, 1, 2], [40, 40, 20])
+
+
+@pytest.fixture(scope="module")
+def leaderboard() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("leaderboard", ROOT / "benchmarks" / "leaderboard.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["leaderboard"] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    runs = {"ce": {}, "ce_two_views": {"method": "ce", "method_options": {"cls_views": "both"}}, "rbcf": {"method": "rbcf"}}
+    values = {"about": "Words.", "base": {"epochs": 2}, "runs": runs, "seeds": [0, 1], "output": str(tmp_path / "runs")}
+    path = tmp_path / "small.yaml"
+    path.write_text(yaml.safe_dump(values, sort_keys=False))
+    return path
+
+
+def finish(run: Run) -> np.ndarray:
+    """Leaves in a run folder what a finished run does, with answers that are right to some share; gives the answers."""
+    random = np.random.default_rng([run.seed, len(run.name)])
+    predicted = np.where(random.random(100) < {"ce": 0.6, "ce_two_views": 0.7, "rbcf": 0.9}[run.name], TRUE, 0)
+    (run.folder / "best").mkdir(parents=True)
+    (run.folder / "config.yaml").write_text(run.config.to_yaml())
+    (run.folder / "log.csv").write_text("epoch\n1\n2\n")
+    (run.folder / "environment.json").write_text(
+        json.dumps({"evenface": "0.1.0", "packages": {"torch": "2.9"}, "device": "cpu", "precision": "fp32"})
+    )
+    about = {
+        "schema_version": 1,
+        "architecture": "x",
+        "class_names": CLASSES,
+        "mean": [0.5] * 3,
+        "std": [0.5] * 3,
+        "img_size": 32,
+        "epoch": 2,
+    }
+    (run.folder / "best" / "config.json").write_text(json.dumps({**about, "train_counts": {"happiness": 9, "neutral": 10, "fear": 1}}))
+    (run.folder / "best" / "model.safetensors").touch()
+    none = np.zeros(100, dtype=bool)
+    ids = tuple(map(str, range(100)))
+    write_predictions(
+        run.folder / "predictions-test.parquet", Predictions(ids, TRUE, predicted, np.eye(3, dtype=np.float32)[predicted], none, CLASSES)
+    )
+    found = summarise(TRUE, predicted, CLASSES, none, dataset="drawn", split="test", provenance={"epoch": 2}, resamples=10)
+    write_metrics(run.folder / "metrics-test.json", found)
+    return predicted
+
+
+def table(text: str, head: str) -> dict[str, list[str]]:
+    """The rows of the table whose head begins so: method -> cells."""
+    lines = text.replace("\u00a0", " ")[text.index(head) :].partition("\n\n")[0].splitlines()[2:]
+    return {cells[0].replace("\\", ""): cells[1:] for line in lines for cells in [[c.strip() for c in line.strip("|").split("|")]]}
+
+
+def test_the_cpu_recipe_finds_the_runs_of_the_rivals_again() -> None:
+    ours = plan(read_recipe(ROOT / "recipes" / "leaderboard_ferplus_cpu.yaml"))
+    theirs = plan(read_recipe(ROOT / "recipes" / "rivals_ferplus_cpu.yaml"))
+    assert {run.folder for run in theirs} <= {run.folder for run in ours}  # whose names have the hash of the settings
+    assert [run.seed for run in ours] == [seed for seed in (0, 1, 2) for _ in range(len(theirs))]
+
+
+@pytest.mark.parametrize("name", ["leaderboard_ferplus_cpu", "leaderboard_ferplus_gpu"])
+def test_baselines_and_the_papers_systems_come_first_then_the_cheap_ones(name: str) -> None:
+    names = list(read_recipe(ROOT / "recipes" / f"{name}.yaml").runs)
+    assert names[:7] == ["ce", "ce_two_views", "rbcf", "rbf", "rbc", "eac", "mek"]
+    assert set(names) == {*METHODS, "ce_two_views"}
+    costs = json.loads((ROOT / "src" / "evenface" / "methods" / "costs.json").read_text())["methods"]
+    times = [(costs[each] or {"time": 0})["time"] for each in names[7:]]
+    assert all(b > a - 0.1 for a, b in itertools.pairwise(times)), "each costs no less than the one before it, to a tenth"
+
+
+def test_the_gpu_recipe_has_the_papers_schedule() -> None:
+    for run in plan(read_recipe(ROOT / "recipes" / "leaderboard_ferplus_gpu.yaml")):
+        c = run.config
+        assert (c.img_size, c.batch_size, c.optimizer, c.lr, c.schedule, c.lr_gamma) == (224, 32, "adam", 1e-4, "exponential", 0.9)
+        assert c.epochs == (11 if run.name == "tau_norm" else 60)
+        assert c.model == "dlib_face_resnet_13"
+        assert c.init == "dlib-face" or run.after is not None
+
+
+def test_the_document_of_one_seed(leaderboard: Any, recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    answers = {run.name: finish(run) for run in plan(read_recipe(recipe), seeds=[0])}
+    place = tmp_path / "board.md"
+    assert leaderboard.main(["--recipe", str(recipe), "--table", "--document", str(place)]) == 0
+    assert f"written   {place}" in capsys.readouterr().out
+    text = place.read_text()
+    assert "**3 of 6 runs are done: 3 of 3 methods, seed 0.** So far each method was trained once" in text
+    assert "Made with evenface 0.1.0, torch 2.9, cpu fp32." in text
+    assert "Words." in text
+    scores = table(text, "| method | rank")
+    expected = {name: balanced_accuracy_score(TRUE, predicted) for name, predicted in answers.items()}
+    assert list(scores) == sorted(expected, key=lambda name: -expected[name]) == ["rbcf", "ce_two_views", "ce"]
+    for rank, (name, cells) in enumerate(scores.items(), 1):
+        assert cells[:2] == [str(rank), "1"]
+        rates = [expected[name], accuracy_score(TRUE, answers[name])]
+        assert [cell.partition(" [")[0] for cell in cells[2:4]] == [f"{100 * rate:.1f}" for rate in rates]
+    gains = table(text, "| method | mean recall over ce ")
+    assert gains["ce"][:3] == ["", "", ""]
+    assert gains["ce_two_views"][3:] == ["", "", ""]
+    for column, baseline in ((0, "ce"), (3, "ce_two_views")):
+        found = float(gains["rbcf"][column].partition(" [")[0])
+        assert found == pytest.approx(100 * (expected["rbcf"] - expected[baseline]), abs=0.051)
+        found = float(gains["rbcf"][column + 2].partition(" [")[0])
+        assert found == pytest.approx(100 * ((answers["rbcf"] == TRUE).mean() - (answers[baseline] == TRUE).mean()), abs=0.051)
+    recalls = table(text, "| method | neutral (n 40) | happiness (n 40) | fear (n 20) |")  # by training faces
+    wanted = recall_score(TRUE, answers["rbcf"], average=None)
+    assert [cell.partition(" [")[0] for cell in recalls["rbcf"]] == [f"{100 * wanted[i]:.1f}" for i in (1, 0, 2)]
+    rows = list(csv.DictReader((tmp_path / "board.csv").read_text().splitlines()))
+    assert [(row["method"], row["seed"], row["n"]) for row in rows] == [(name, "0", "100") for name in ("ce", "ce_two_views", "rbcf")]
+    assert [float(rows[2][f"recall_{name}"]) for name in CLASSES] == pytest.approx(wanted)
+    assert float(rows[0]["mean_recall"]) == pytest.approx(expected["ce"])
+    assert rows[0]["folder"].startswith("ce-s0-")
+
+
+def test_several_seeds_and_one_that_lags_behind(leaderboard: Any, recipe: Path, tmp_path: Path) -> None:
+    runs = plan(read_recipe(recipe))
+    answers = {(run.name, run.seed): finish(run) for run in runs[:-1]}
+    place = tmp_path / "board.md"
+    leaderboard.main(["--recipe", str(recipe), "--table", "--document", str(place)])
+    text = place.read_text()
+    assert "**5 of 6 runs are done: 3 of 3 methods, seeds 0, 1.** Not all seeds yet: `rbcf`." in text
+    assert "So far each method was trained once" not in text
+    both = [balanced_accuracy_score(TRUE, answers["ce", seed]) for seed in (0, 1)]
+    cells = table(text, "| method | rank")["ce"]
+    assert cells[1] == "2"
+    assert cells[2].startswith(f"{100 * np.mean(both):.1f} [")
+    assert cells[5] == f"{100 * np.std(both, ddof=1):.1f}"
+    assert len((tmp_path / "board.csv").read_text().splitlines()) == 1 + 5
+
+
+def test_nothing_is_there_yet(leaderboard: Any, recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert leaderboard.main(["--recipe", str(recipe), "--table", "--document", str(tmp_path / "board.md")]) == 1
+    assert re.match(r"leaderboard: No run of the study 'small' has been scored", capsys.readouterr().err)
+    assert not (tmp_path / "board.md").exists()
+    assert leaderboard.main(["--recipe", str(tmp_path / "none.yaml")]) == 2
+    with pytest.raises(SystemExit):
+        leaderboard.main(["--minutes", "0"])
+
+
+def test_it_stops_when_its_minutes_are_over_and_writes_what_is_there(
+    leaderboard: Any, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The trainings are played: each waits until it is told to stop."""
+    runs = plan(read_recipe(recipe))
+    finish(runs[0])
+    script = tmp_path / "player.py"
+    script.write_text(
+        "import json, pathlib, sys, time\nfolder = pathlib.Path(json.load(sys.stdin)['config']['output'])\nfolder.mkdir(exist_ok=True)\n"
+        "(folder.parent / 'began').open('a').write(folder.name[:4] + '\\n')\ntime.sleep(60)\n"
+    )
+    played = lambda runs, task, **options: run_locally(runs, task, worker=(sys.executable, "-I", str(script)), **options)  # noqa: E731
+    monkeypatch.setattr(leaderboard, "run_locally", played)
+    monkeypatch.setattr(leaderboard, "load_manifest", lambda config: type("M", (), {"split": lambda self, name: None})())
+    began = time.monotonic()
+    place = tmp_path / "board.md"
+    assert leaderboard.main(["--recipe", str(recipe), "--minutes", "0.03", "--document", str(place)]) == 0
+    assert time.monotonic() - began < 30
+    out = capsys.readouterr().out
+    assert "Stopped by SIGTERM: 1 of 6 runs are done" in out
+    assert "Go on with: python benchmarks/leaderboard.py --recipe" in out
+    assert "**1 of 6 runs are done: 1 of 3 methods, seed 0.**" in place.read_text()
+    assert (tmp_path / "runs" / "began").read_text() == "ce_t\n"  # the second of the recipe, and no other
