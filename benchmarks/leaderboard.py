@@ -25,10 +25,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evenface.cli.methods import costs
 from evenface.errors import EvenfaceError, TrainingError
 from evenface.evaluation.compare import Comparison, MethodScores
 from evenface.files import write_text
+from evenface.methods._costs import costs
 from evenface.report.grid import Grid
 from evenface.report.tables import TITLES, class_order, p_text, percent, points
 from evenface.study import Recipe, Run, StudyResult, Task, collect, plan, read_recipe, run_locally, state_of

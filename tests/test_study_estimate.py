@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from evenface.methods import METHODS
-from evenface.methods.costs import costs, epoch_cost
+from evenface.methods._costs import costs, epoch_cost
 from evenface.study import Run, State, plan, read_recipe
 from evenface.study.estimate import estimate_study, in_words
 from evenface.study.probe import Probe

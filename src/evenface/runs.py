@@ -43,7 +43,7 @@ from evenface.training.folder import train_fingerprint
 
 
 TTA = ("none", "flip", "experts")
-_NO_METHOD = ("seed", "output", "device", "workers", "store", "save_minutes", "tensorboard", "precision")
+_NO_METHOD = ("seed", "output", "device", "workers", "store", "save_minutes", "tensorboard", "watch", "precision")
 
 
 @dataclasses.dataclass(frozen=True)

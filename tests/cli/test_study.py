@@ -149,6 +149,7 @@ def scores_of(split: str) -> list[float]:
 
 @pytest.mark.usefixtures("in_process")
 def test_a_run_that_failed_is_named(cli: Any, faces: Path) -> None:
+    Path("x.pth").touch()  # a start that is not there at all is told before anything is trained
     answer = cli("study", recipe(faces, runs={"ce": {}, "bad": {"init": "x.pth"}}))
     answer.refused(1, "bad s0 failed: no luck today")
     assert "Not there yet: bad s0." in answer.out

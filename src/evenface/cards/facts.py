@@ -34,7 +34,7 @@ _OF_METRICS = (
     *("duplicates_of_train", "tta", "prior", "calibration", "optimistic", "epoch", "command", "paper"),
 )
 _OF_ENVIRONMENT = ("command", "evenface", "python", "packages", "device", "precision", "threads", "processes", "notes", "data_ids")
-_PLACES = ("data_dir", "output", "device", "workers", "store", "save_minutes", "tensorboard", "unlabelled", "exclude")
+_PLACES = ("data_dir", "output", "device", "workers", "store", "save_minutes", "tensorboard", "watch", "unlabelled", "exclude")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,7 +19,6 @@ from collections.abc import Callable
 from typing import Any
 
 from evenface.cli.flags import kind_of
-from evenface.methods.costs import costs
 
 
 WIDTH = 100
@@ -49,6 +48,7 @@ def _about(name: str) -> dict[str, Any]:
     """What a method says of itself. `views` is how many it needs with its defaults."""
     from evenface.labels import BASIC
     from evenface.methods import Setting, create_method, get_method
+    from evenface.methods._costs import costs
 
     cls = get_method(name)
     made = create_method(name, Setting(BASIC, (100,) * len(BASIC), epochs=1), {})
@@ -133,6 +133,8 @@ def _head(about: dict[str, Any]) -> str:
 
 def _cost(about: dict[str, Any]) -> str:
     """What a step costs; nothing for a method that was not measured, such as one's own."""
+    from evenface.methods._costs import costs
+
     cost = about["cost"]
     if cost is None:
         return "No training: a step after a finished run." if about["name"] in costs()["methods"] else ""
@@ -142,6 +144,8 @@ def _cost(about: dict[str, Any]) -> str:
 
 def _measured() -> str:
     """Where the costs come from."""
+    from evenface.methods._costs import costs
+
     c = costs()
     size = f"{c['model']}, {c['img_size']} px, {c['batch_size']} faces a step, {c['precision']}"
     return f"Measured by {c['command']} ({size}; {c['machine']['device']}, {c['machine']['threads']} threads)."

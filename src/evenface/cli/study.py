@@ -3,6 +3,7 @@
   evenface study recipes/rivals-tiny.yaml --dry-run
   evenface study recipes/rivals-tiny.yaml --jobs 2
   evenface study recipes/rivals_ferplus_cpu.yaml --data-dir DIR --only ce,rbcf --seeds 0,1,2
+  evenface study recipes/table1.yaml --data-dir DIR --init resnet18_msceleb.pth
   evenface study recipes/rivals_ferplus_cpu.yaml --data-dir DIR --engine ray --address auto --cpus-per-run 4
 
 A finished run is never trained again and an interrupted one is gone on with: the same command goes on with a study that was stopped.
@@ -12,24 +13,23 @@ The table is printed and written to table.md and table.csv in the study's folder
 from __future__ import annotations
 
 import argparse
-import functools
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from rich.console import Console
 
-    from evenface.study import Recipe, Run, StudyResult
+    from evenface.study import Recipe, Run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", metavar="RECIPE", type=Path, help="YAML file, such as recipes/rivals-tiny.yaml")
     parser.add_argument("--data-dir", help="where the data set lies (default: the recipe's)")
+    parser.add_argument("--init", help="a start in place of the file that the recipe's runs start from: a file, a run, or pretrained")
     parser.add_argument("--seeds", metavar="N,N", help="in place of the recipe's")
     parser.add_argument(
         "--only", metavar="RUN,RUN", help="train these runs, and those that they start from; with or without labels, or rbcf-*"
@@ -55,8 +55,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from evenface.cli.output import console
+    from evenface.cli.study_runs import bring
+    from evenface.cli.study_table import show
     from evenface.errors import ConfigError
-    from evenface.study import plan, read_recipe
+    from evenface.study import collect, plan, read_recipe
 
     if args.jobs < 1 or (args.cpus_per_run is not None and args.cpus_per_run < 1):
         raise ConfigError(f"{'--jobs' if args.jobs < 1 else '--cpus-per-run'} must be at least 1.")
@@ -67,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
     out = console()
     command = ["evenface", *sys.argv[1:]]
     if recipe.search is not None:
+        if args.init is not None:
+            raise ConfigError("--init goes with no search; change the `init` of the recipe.")
         from evenface.cli.study_search import found_best
 
         best = found_best(recipe, args, output, out, command)
@@ -74,52 +78,20 @@ def run(args: argparse.Namespace) -> int:
             return 0
         recipe = best
     seeds = None if args.seeds is None else _numbers(args.seeds)
-    whole = plan(recipe, data_dir=args.data_dir, seeds=seeds, output=output)
+    whole = plan(recipe, data_dir=args.data_dir, init=args.init, seeds=seeds, output=output)
     only = None if args.only is None else [name.strip() for name in args.only.split(",")]
-    runs = plan(recipe, data_dir=args.data_dir, seeds=seeds, output=output, only=only)
+    runs = plan(recipe, data_dir=args.data_dir, init=args.init, seeds=seeds, output=output, only=only)
     if args.dry_run:
         _list(out, recipe, whole, runs, output, args.jobs)
         return 0
     failed = bring(recipe, runs, args, out, command)
     if len(failed) < len(runs):
         # A part of the runs is shown and not written: table.md is that of the whole recipe.
-        _show(out, recipe, whole if only is None else runs, None if only is not None else output, command, args.without_duplicates)
+        result = collect(recipe, whole if only is None else runs, without_duplicates=args.without_duplicates)
+        show(out, recipe, result, None if only is not None else output, command)
     for name, reason in failed.items():
         print(f"evenface study: {name} failed: {reason}", file=sys.stderr)
     return 1 if failed else 0
-
-
-def bring(recipe: Recipe, runs: Sequence[Run], args: argparse.Namespace, out: Console, command: Sequence[str]) -> dict[str, str]:
-    """Brings runs to their end; those that failed, and why."""
-    from evenface.errors import TrainingError
-    from evenface.study import Task, state_of
-
-    if all(state_of(each, recipe.split, recipe.tta).done for each in runs):
-        return {}
-    check_data(runs, recipe.split)
-    try:
-        return engine(args)(runs, Task(recipe.split, recipe.tta, command), say=lambda text: say(out, text))
-    except TrainingError as error:
-        raise TrainingError(f"{error} Go on with: {shlex.join(command)}") from error
-
-
-def engine(args: argparse.Namespace) -> Callable[..., dict[str, str]]:
-    """What brings runs to their end, as the flags want it."""
-    from evenface import study
-
-    if args.engine == "local":
-        return functools.partial(study.run_locally, jobs=args.jobs)
-    from evenface.study.cluster import run_on_ray
-
-    return functools.partial(run_on_ray, jobs=args.jobs, address=args.address, cpus=args.cpus_per_run)
-
-
-def check_data(runs: Sequence[Run], split: str) -> None:
-    """What is wrong with the data is told at once, and not by each run."""
-    from evenface.training.data import load_manifest
-
-    for each in {(run.config.dataset, run.config.data_dir): run for run in runs}.values():
-        load_manifest(each.config).split(split)
 
 
 def _numbers(text: str) -> list[int]:
@@ -129,10 +101,6 @@ def _numbers(text: str) -> list[int]:
         return [int(word) for word in text.split(",")]
     except ValueError:
         raise ConfigError(f"--seeds takes whole numbers with commas between them, such as 0,1,2; not '{text}'.") from None
-
-
-def say(console: Console, text: str) -> None:
-    console.print(text, highlight=False, soft_wrap=True, markup=False)
 
 
 def _list(console: Console, recipe: Recipe, whole: Sequence[Run], runs: Sequence[Run], output: Path, jobs: int) -> None:
@@ -159,35 +127,3 @@ def _list(console: Console, recipe: Recipe, whole: Sequence[Run], runs: Sequence
     if others:
         notes.append(f"Of other settings or seeds: {', '.join(others)}.")
     console.print(Grid(recipe.name, ("run", "seed", "method", "state", "to come", "folder"), tuple(rows), notes=tuple(notes)))
-
-
-def _show(
-    console: Console, recipe: Recipe, runs: Sequence[Run], output: Path | None, command: Sequence[str], without_duplicates: bool
-) -> None:
-    """Prints the tables, and writes them where there is an output."""
-    from evenface.files import write_text
-    from evenface.report.study import study_grid, study_grids, summary_grid, tables_csv
-    from evenface.study import collect
-    from evenface.study.result import at
-
-    result: StudyResult = collect(recipe, runs, without_duplicates=without_duplicates)
-    tables = result.tables
-    for table in tables:
-        for grid in study_grids(table.comparison, table.minutes, table.train_counts, at(table.labels)):
-            console.print(grid)
-    summary = [summary_grid([(table.labels, table.comparison) for table in tables])] if recipe.crossed else []
-    for grid in summary:
-        console.print(grid)
-    for note in result.notes:
-        say(console, note)
-    if output is None:
-        return
-    tta = "" if recipe.tta == "none" else f", --tta {recipe.tta}"
-    faces = " or ".join(map(str, dict.fromkeys(sum(table.comparison.n) for table in tables)))
-    scope = f"Split: {recipe.split}{tta}, n = {faces}. Command:"
-    head = "\n\n".join([f"# {recipe.name}", *([recipe.about] if recipe.about else []), scope, f"    {shlex.join(command)}", ""])
-    notes = "".join(f"\n{note}\n" for note in result.notes)
-    grids = summary + [study_grid(table.comparison, table.minutes, table.train_counts, at(table.labels)) for table in tables]
-    write_text(output / "table.md", head + "\n".join(grid.markdown() for grid in grids) + notes)
-    write_text(output / "table.csv", tables_csv([(table.labels, table.comparison, table.minutes) for table in tables]))
-    say(console, f"written   {output / 'table.md'}\n          {output / 'table.csv'}")

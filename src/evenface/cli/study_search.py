@@ -28,7 +28,7 @@ def found_best(recipe: Recipe, args: argparse.Namespace, output: Path, out: Cons
         MissingExtra: Optuna is not installed.
         TrainingError: stopped, or no trial came to its end.
     """
-    from evenface.cli.study import check_data, engine, say
+    from evenface.cli.study_runs import check_data, engine, say
     from evenface.errors import ConfigError, TrainingError
     from evenface.study import plan
     from evenface.study.search import SPLIT, best_of, run_search, trials_of, with_best
@@ -91,7 +91,7 @@ def _write(out: Console, name: str, search: Search, trials: Sequence[Trial], bes
     """The table for a program, and all settings of the best trial for `evenface train -c`."""
     import yaml
 
-    from evenface.cli.study import say
+    from evenface.cli.study_runs import say
     from evenface.files import write_text
     from evenface.report.trials import trials_csv
 
@@ -106,7 +106,7 @@ def _write(out: Console, name: str, search: Search, trials: Sequence[Trial], bes
 
 def _price(out: Console, recipe: Recipe, search: Search, args: argparse.Namespace, output: Path) -> None:
     """How long the trials that are missing will take, if each takes what the run takes with the recipe's own settings."""
-    from evenface.cli.study import say
+    from evenface.cli.study_runs import say
     from evenface.study import State, plan, state_of
     from evenface.study.estimate import estimate_study, in_words
     from evenface.study.probe import Probe

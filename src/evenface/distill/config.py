@@ -29,7 +29,7 @@ DEFAULTS: dict[str, Any] = {
 
 NOT_OFFERED = (
     "classes", "labels", "imbalance", "imbalance_reading", "label_noise", "method", "method_options", "view", "passes", "protocol",
-    "select",
+    "select", "watch",
 )  # fmt: skip
 """Settings of a training that mean something with labels only."""
 

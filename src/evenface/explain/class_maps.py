@@ -10,6 +10,8 @@ class weights); its mean plus the bias is the logit of a network with one linear
 that cells correspond. `mean_squared` is what the paper's consistency loss brings down, without its class weights, as a mean over classes
 and cells; it depends on the scale of the maps. `correlation` does not, and it asks about places only: each map counts as its distance from
 its own mean, since otherwise the differences between classes, which a mirror hardly changes, decide alone.
+
+With another method of `evenface.explain.cam`, its maps take the place of the class maps, and both numbers are of those.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ class FaceMaps:
     Attributes:
         crop, mirror: the face as the network sees it and its mirror, (S, S, 3) uint8 RGB.
         classes: the names of the L classes.
-        maps: (L, h, w) float32.
+        maps: (L, h, w) float32, in the order of `classes`.
         mirror_maps: those of the mirror, flipped back, (L, h, w) float32.
         scores, mirror_scores: class name -> probability, each of one view.
         mean_squared: mean over classes and cells of (maps - mirror_maps)^2.
@@ -63,13 +65,28 @@ def explain_faces(
     return explain_crops(recognizer, recognizer.crops(image, faces), prior)
 
 
-def explain_crops(recognizer: Recognizer, crops: Sequence[np.ndarray], prior: str | Mapping[str, float] | None = None) -> list[FaceMaps]:
-    """The same for faces that are cut out already, (S, S, 3) uint8 RGB, S being the model's size."""
+def explain_crops(
+    recognizer: Recognizer,
+    crops: Sequence[np.ndarray],
+    prior: str | Mapping[str, float] | None = None,
+    *,
+    method: str = "class-map",
+    layer: str = "last",
+) -> list[FaceMaps]:
+    """The same for faces that are cut out already, (S, S, 3) uint8 RGB, S being the model's size.
+
+    Args:
+        method, layer: see `evenface.explain.cam.explain`; all but class maps need a model on torch.
+
+    Raises:
+        ConfigError: see `evenface.explain.cam.explain`.
+    """
     if not crops:
         return []
     names = recognizer.class_names
     mirrors = [np.ascontiguousarray(crop[:, ::-1]) for crop in crops]
-    maps, back = recognizer.maps(crops), recognizer.maps(mirrors)[..., ::-1]
+    maps, back = (_maps(recognizer, views, method, layer) for views in (crops, mirrors))
+    back = back[..., ::-1]
     rows, mirror_rows = recognizer.scores(crops, prior), recognizer.scores(mirrors, prior)
     return [
         FaceMaps(
@@ -85,6 +102,14 @@ def explain_crops(recognizer: Recognizer, crops: Sequence[np.ndarray], prior: st
         )
         for i in range(len(crops))
     ]
+
+
+def _maps(recognizer: Recognizer, crops: Sequence[np.ndarray], method: str, layer: str) -> np.ndarray:
+    if method == "class-map" and layer == "last":  # whatever computes the model
+        return recognizer.maps(crops)
+    from evenface.explain.cam import explain, torch_model
+
+    return explain(torch_model(recognizer), crops, method=method, layer=layer)
 
 
 def mean_squared(maps: np.ndarray, back: np.ndarray) -> float:

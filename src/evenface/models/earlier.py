@@ -55,21 +55,33 @@ def watch(backbone: Backbone) -> str:
     """Puts an `Earlier` around the end of the stage before the last, in place, and returns where it is within `backbone.net`.
 
     Raises:
+        ConfigError: see `earlier_path`.
+    """
+    path = earlier_path(backbone)
+    net: Any = backbone.net
+    above, _, name = path.rpartition(".")
+    setattr(net.get_submodule(above), name, Earlier(net.get_submodule(path)))
+    return path
+
+
+def earlier_path(backbone: Backbone) -> str:
+    """Where the end of the stage before the last is within `backbone.net`.
+
+    Raises:
         ConfigError: a network whose stages have no names that timm tells.
     """
     net: Any = backbone.net
     if isinstance(net, DlibFaceResNet):
-        path = f"blocks.{max(i for i, block in enumerate(net.blocks) if block.down) - 1}"
-    else:
-        stages = [entry["module"] for entry in (getattr(net, "feature_info", None) or [])]
-        if len(stages) < 2:
-            raise ConfigError(
-                f"The backbone '{backbone.name}' does not say what its stages are; take a ResNet, MobileNet, Swin or ConvNeXt."
-            )
-        path = stages[-2]
-    above, _, name = path.rpartition(".")
-    setattr(net.get_submodule(above), name, Earlier(net.get_submodule(path)))
-    return path
+        return f"blocks.{max(i for i, block in enumerate(net.blocks) if _goes_down(block)) - 1}"
+    stages = [entry["module"] for entry in (getattr(net, "feature_info", None) or [])]
+    if len(stages) < 2:
+        raise ConfigError(f"The backbone '{backbone.name}' does not say what its stages are; take a ResNet, MobileNet, Swin or ConvNeXt.")
+    return str(stages[-2])
+
+
+def _goes_down(block: nn.Module) -> bool:
+    """Whether a block of dlib's network halves its grid; where the network was branched, the block holds copies of it."""
+    return any(getattr(part, "down", False) for part in block.modules())
 
 
 def take(backbone: Backbone, path: str) -> Tensor:

@@ -36,7 +36,7 @@ def study_grids(
         _title(comparison, where),
         ("run", *(TITLES[key] for key in _LEAD), *(["gain", _p_head(comparison)] if comparison.pairs else []), "minutes"),
         tuple(
-            (m.method, *(_tall(m.mean(key), m.ci95[key]) for key in _LEAD), *_gain(comparison, m, "\n"), _minutes(minutes, m))
+            (m.method, *(tall(m.mean(key), m.ci95[key]) for key in _LEAD), *_gain(comparison, m, "\n"), _minutes(minutes, m))
             for m in ranked
         ),
         notes=_notes(comparison),
@@ -44,7 +44,7 @@ def study_grids(
     recalls = Grid(
         f"Recall per class{_behind(where)}",
         ("run", *(f"{name}\nn {comparison.n[comparison.class_names.index(name)]}" for name in names)),
-        tuple((m.method, *(_tall(m.recall[i], m.recall_ci95[i]) for i in map(comparison.class_names.index, names))) for m in ranked),
+        tuple((m.method, *(tall(m.recall[i], m.recall_ci95[i]) for i in map(comparison.class_names.index, names))) for m in ranked),
         notes=("Percent; below it the ends of Wilson's 95 % interval.",),
     )
     return scores, recalls
@@ -57,10 +57,10 @@ def study_grid(comparison: Comparison, minutes: Minutes, train_counts: Mapping[s
     head = ("run", "seeds", *(TITLES[key] for key in _LEAD), *gain, *(_with_n(comparison, name) for name in names), "minutes")
     rows = []
     for m in _ranked(comparison):
-        wide = [_wide(m.mean(key), m.ci95[key]) for key in _LEAD]
-        recalls = [_wide(m.recall[i], m.recall_ci95[i]) for i in map(comparison.class_names.index, names)]
+        means = [wide(m.mean(key), m.ci95[key]) for key in _LEAD]
+        recalls = [wide(m.recall[i], m.recall_ci95[i]) for i in map(comparison.class_names.index, names)]
         seeds = ", ".join(map(str, m.seeds))
-        rows.append((m.method, seeds, *wide, *_gain(comparison, m, " "), *recalls, _minutes(minutes, m)))
+        rows.append((m.method, seeds, *means, *_gain(comparison, m, " "), *recalls, _minutes(minutes, m)))
     notes = ("Percent [95 % interval]; recalls per class: Wilson's.", *_notes(comparison))
     return Grid(_title(comparison, where), head, tuple(rows), notes=notes)
 
@@ -92,7 +92,7 @@ def _summary(comparison: Comparison, run: str) -> str:
     if method is None:
         return "-"
     pair = next((pair for pair in comparison.pairs if pair.method == run), None)
-    text = _tall(method.mean("mean_recall"), method.ci95["mean_recall"])
+    text = tall(method.mean("mean_recall"), method.ci95["mean_recall"])
     return text if pair is None else f"{text}\n{100 * pair.mean_recall.value:+.1f} (p {p_text(pair.holm_p)})"
 
 
@@ -180,13 +180,13 @@ def _with_n(comparison: Comparison, name: str) -> str:
     return f"{name} (n {comparison.n[comparison.class_names.index(name)]})"
 
 
-def _wide(rate: float, interval: Any) -> str:
+def wide(rate: float, interval: Any) -> str:
     """`76.3 [61.2, 87.0]`; a dash where there is no image."""
     text = percent(rate)
     return text if text == "-" else f"{text} [{percent(interval[0])}, {percent(interval[1])}]"
 
 
-def _tall(rate: float, interval: Any) -> str:
+def tall(rate: float, interval: Any) -> str:
     """The rate, and below it `61.2-87.0`, which seven columns of fit into a hundred."""
     text = percent(rate)
     return text if text == "-" else f"{text}\n{percent(interval[0])}-{percent(interval[1])}"

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from evenface.errors import EvenfaceError
-from evenface.methods.costs import epoch_cost
+from evenface.methods._costs import epoch_cost
 from evenface.study.local import cores
 from evenface.study.plan import Run
 from evenface.study.probe import Probe

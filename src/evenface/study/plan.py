@@ -24,7 +24,7 @@ from evenface.study.settings import config_of
 from evenface.training.config import TrainConfig, resolved
 
 
-IDLE = ("output", "device", "workers", "store", "save_minutes", "tensorboard")
+IDLE = ("output", "device", "workers", "store", "save_minutes", "tensorboard", "watch")
 """Settings that change no number of a run (or only its last digits, as another device does)."""
 
 
@@ -62,6 +62,7 @@ def plan(
     recipe: Recipe,
     *,
     data_dir: str | None = None,
+    init: str | None = None,
     seeds: Sequence[int] | None = None,
     output: str | os.PathLike[str] | None = None,
     only: Sequence[str] | None = None,
@@ -70,16 +71,19 @@ def plan(
 
     Args:
         data_dir, seeds, output: in place of the recipe's.
+        init: a start in place of the files and folders that the recipe's runs start from; those with another start keep it.
         only: names of the runs that are wanted, with or without the labels of the axes, or patterns such as `rbcf-*`; those that they
             start from come with them.
 
     Raises:
-        ConfigError: an unknown name.
+        ConfigError: an unknown name, or `init` where no run starts from a file.
     """
     where = Path(output) if output is not None else recipe.output
     wanted = set(recipe.runs) if only is None else _wanted(recipe, only)
     change = {} if data_dir is None else {"data_dir": data_dir}
     configs = {name: config_of(name, {**recipe.runs[name], **change}) for name in recipe.runs if name in wanted}
+    if init is not None:
+        configs = _started(configs, recipe, init)
     found: list[Run] = []
     for seed in recipe.seeds if seeds is None else check_seeds(list(seeds)):
         made: dict[str, Run] = {}
@@ -87,6 +91,19 @@ def plan(
             _make(name, seed, where, configs, recipe, made)
         found += [made[name] for name in configs]
     return found
+
+
+def _started(configs: Mapping[str, TrainConfig], recipe: Recipe, init: str) -> dict[str, TrainConfig]:
+    """The runs that start from a file start from `init` instead."""
+    if not any(starts_from_file(config_of(name, settings)) for name, settings in recipe.runs.items() if name not in recipe.after):
+        raise ConfigError("--init takes the place of the file that a recipe starts from, and this one names none; change its `init`.")
+    wanted = {name for name, config in configs.items() if name not in recipe.after and starts_from_file(config)}
+    return {name: dataclasses.replace(config, init=init) if name in wanted else config for name, config in configs.items()}
+
+
+def starts_from_file(config: TrainConfig) -> bool:
+    """Whether its start is a file or folder, and no name that evenface knows."""
+    return config.init not in ("none", "pretrained", "dlib-face") and not config.init.startswith("timm:")
 
 
 def _wanted(recipe: Recipe, only: Sequence[str]) -> set[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
 from evenface.data.manifest import build
@@ -21,7 +22,8 @@ from evenface.training.config import TrainConfig
 
 _SECONDS = 3.0  # enough once so much was timed
 _STEPS = 8  # or so many steps
-_CPU_BATCH = 8  # a processor is busy with few faces, and a large network at full size would take minutes
+_FEW = 8  # faces; a large network on a processor would take minutes over a whole batch
+_FAST = 0.3  # seconds for those: whole batches can be afforded
 
 
 class Probe:
@@ -33,7 +35,7 @@ class Probe:
         """Seconds that all of it took."""
 
     def seconds_per_face(self, config: TrainConfig) -> float:
-        """Of a step with one view, at the config's model, size, precision and device; times the threads on a processor: core-seconds.
+        """Of a step with one view, at the config's model, size, precision and device; on a processor the time of all cores together.
 
         Raises:
             ModelError, ConfigError, DeviceError: what a training would raise.
@@ -41,35 +43,51 @@ class Probe:
         key = (config.model, config.img_size, config.batch_size, config.precision, config.device)
         if key not in self._found:
             began = time.monotonic()
-            with tempfile.TemporaryDirectory() as folder:
-                self._found[key] = _measured(config, Path(folder))
+            threads = torch.get_num_threads()
+            torch.set_num_threads(1)  # several wait for one another on a busy machine, and waiting counts as work
+            try:
+                with tempfile.TemporaryDirectory() as folder:
+                    self._found[key] = _measured(config, Path(folder))
+            finally:
+                torch.set_num_threads(threads)
             self.spent += time.monotonic() - began
         return self._found[key]
 
 
 def _measured(config: TrainConfig, folder: Path) -> float:
-    import torch
-
     from evenface.devices import resolve_device
     from evenface.training.run import assemble
 
     device = resolve_device(config.device)
-    batch = min(config.batch_size, _CPU_BATCH) if device.type == "cpu" else config.batch_size
-    _faces(batch, config.img_size).save(folder / "random.parquet")
-    kept = ("model", "img_size", "precision", "device", "optimizer", "hflip", "erase", "jitter", "rotate", "scale", "shift", "noise")
-    settings: dict[str, Any] = {name: getattr(config, name) for name in kept}
-    data = str(folder / "random.parquet")
-    loop = assemble(TrainConfig(dataset="manifest", data_dir=data, batch_size=batch, output=str(folder / "run"), workers=1, **settings))
+    cpu = device.type == "cpu"
+    _faces(config.batch_size, config.img_size).save(folder / "random.parquet")
+    network = ("model", "img_size", "batch_size", "precision", "device", "optimizer")
+    pictures = ("hflip", "erase", "jitter", "rotate", "scale", "shift", "noise")
+    settings: dict[str, Any] = {name: getattr(config, name) for name in (*network, *pictures)}
+    loop = assemble(
+        TrainConfig(dataset="manifest", data_dir=str(folder / "random.parquet"), output=str(folder / "run"), workers=1, **settings)
+    )
     loop.trainee.train()
-    rows = np.arange(batch)
-    timed: list[float] = []
-    while len(timed) <= _STEPS and (len(timed) < 2 or sum(timed[1:]) < _SECONDS):  # the first one warms up
-        began = time.perf_counter()
-        loop.step(rows, rows, loop.train.gather(rows), 0.5, len(timed), None)
+    number = 0
+
+    def seconds(count: int) -> float:
+        nonlocal number
+        rows = np.arange(count)
+        clock = time.process_time if cpu else time.perf_counter  # what else the machine does at the time is no part of it
+        began = clock()
+        loop.step(rows, rows, loop.train.gather(rows), 0.5, number, None)
         if device.type == "cuda":
             torch.cuda.synchronize()
-        timed.append(time.perf_counter() - began)
-    return float(np.median(timed[1:])) / batch * (torch.get_num_threads() if device.type == "cpu" else 1)
+        number += 1
+        return clock() - began
+
+    few = min(config.batch_size, _FEW)
+    seconds(few)  # warms up
+    batch = config.batch_size if not cpu or seconds(few) < _FAST else few
+    timed: list[float] = []
+    while len(timed) < _STEPS and sum(timed) < _SECONDS:
+        timed.append(seconds(batch))
+    return float(np.median(timed)) / batch
 
 
 def _faces(count: int, size: int) -> Any:

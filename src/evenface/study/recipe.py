@@ -12,6 +12,7 @@
     tta: none
     output: runs/rivals-tiny
     axes: {imbalance: [50, 100, 150]}                       # each run with each value: `evenface.study.axes`
+    layout: table4                                          # the paper's table or figure that they become: `evenface.report.paper`
 
 `evenface.study.plan` makes the trainings of it.
 """
@@ -32,12 +33,13 @@ from evenface.errors import ConfigError, unknown_name
 from evenface.methods import METHODS
 from evenface.runs import TTA
 from evenface.study.axes import axis_labels, combinations
+from evenface.study.layout import check_layout, entries_of
 from evenface.study.settings import config_of, merged, read_settings
 from evenface.study.space import Search, read_search
 from evenface.training.config import TrainConfig
 
 
-KEYS = ("name", "about", "base", "runs", "axes", "search", "seeds", "split", "tta", "output")
+KEYS = ("name", "about", "base", "runs", "axes", "search", "seeds", "split", "tta", "output", "layout")
 
 PLACES = ("folder", "manifest")
 """The data sets that `data_dir` tells apart; for the others it only says where the one set of that name lies."""
@@ -78,6 +80,7 @@ class Recipe:
         axes: the labels of each axis.
         names: the runs as the recipe names them, before they are multiplied.
         search: settings that are to be searched for; None where there is nothing to search.
+        layout: the table or figure of the paper that the runs become; None for a plain table.
     """
 
     name: str
@@ -93,6 +96,7 @@ class Recipe:
     axes: Mapping[str, tuple[str, ...]]
     names: tuple[str, ...]
     search: Search | None = None
+    layout: str | None = None
 
     @property
     def crossed(self) -> bool:
@@ -186,7 +190,12 @@ def _recipe(values: dict[str, Any], stem: str) -> Recipe:
         _check_one_set({run: runs[run] for run in table}, split)
     output, seeds = Path(str(values.get("output") or f"runs/{name}")), check_seeds(values.get("seeds", [0]))
     about = str(values.get("about", "")).strip()
-    return Recipe(name, about, base, runs, after, seeds, split, tta, output, points, axes, tuple(named), search)
+    layout = (
+        None
+        if values.get("layout") is None
+        else check_layout(values["layout"], entries_of(runs, {run: point.labels for run, point in points.items()}))
+    )
+    return Recipe(name, about, base, runs, after, seeds, split, tta, output, points, axes, tuple(named), search, layout)
 
 
 def _named(base: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:

@@ -4,6 +4,7 @@ result = collect(recipe, plan(recipe))
 result.comparison                               # of a recipe without axes
 for table in result.tables:                     # with axes and several runs: one per combination of labels
     table.labels, table.comparison.methods      # {"imbalance": "50"}, a MethodScores per run
+LAYOUTS[recipe.layout].render(scored(recipe, result))
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from evenface.errors import DataError
 from evenface.evaluation.compare import Comparison, MethodScores, PairedComparison, RunPredictions, compare_runs
 from evenface.evaluation.records import read_predictions
 from evenface.model_folder import read_config
+from evenface.report.paper.scored import Part, Scored
 from evenface.runs import chosen_on, stem_of
+from evenface.study.layout import entries_of
 from evenface.study.plan import Run
 from evenface.study.recipe import Recipe
 from evenface.study.state import minutes, state_of
@@ -113,6 +116,17 @@ def collect(recipe: Recipe, runs: Sequence[Run], *, without_duplicates: bool = F
     if any(chosen_on(read_config(run.folder / "best"), recipe.split) for run in done):
         notes.append(f"Optimistic: the epoch was chosen on the {recipe.split} images themselves; not an estimate for new faces.")
     return StudyResult(tables, missing, tuple(notes))
+
+
+def scored(recipe: Recipe, result: StudyResult) -> Scored:
+    """The runs of a recipe with the scores that they have."""
+    whole = {(point.run, tuple(point.labels.values())): name for name, point in recipe.points.items()}
+    parts = []
+    for table in result.tables:
+        labels = [method.method for method in table.comparison.methods]
+        names = {label: whole[label, tuple(table.labels.values())] if recipe.crossed else label for label in labels}
+        parts.append(Part(names, table.comparison, table.minutes))
+    return Scored(entries_of(recipe.runs, {name: point.labels for name, point in recipe.points.items()}), tuple(parts), recipe.split)
 
 
 def at(labels: Mapping[str, str]) -> str:

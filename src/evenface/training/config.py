@@ -109,6 +109,9 @@ class TrainConfig:
     output: str | None = _field(None, "run folder; default runs/<dataset>-<method>-<model>-s<seed>", "run", ("-o",))
     save_minutes: float = _field(5.0, "save the state at least this often", "run")
     tensorboard: bool = _field(False, "write TensorBoard events too (extra: tensorboard)", "run")
+    watch: str | int | None = _field(
+        None, "faces of validation whose class maps are kept after every epoch: ID,ID,... or a number of each class", "run"
+    )
 
     def __post_init__(self) -> None:
         for name, hint in typing.get_type_hints(TrainConfig).items():

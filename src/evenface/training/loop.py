@@ -37,6 +37,7 @@ from evenface.training.judge import Judge
 from evenface.training.optim import lr_factor
 from evenface.training.progress import Progress
 from evenface.training.trainee import Trainee
+from evenface.training.watch import Watched
 
 
 class Interrupted(TrainingError):
@@ -75,6 +76,7 @@ class Loop:
         judge: what the best epoch is chosen by.
         pool: faces without labels, for a method that asks for them.
         pictures: how each kind of further view is made.
+        watched: faces whose class maps are kept after every epoch, or None, as in all processes but the first.
     """
 
     def __init__(
@@ -95,12 +97,13 @@ class Loop:
         progress: Progress,
         precision: str,
         channels_last: bool,
+        watched: Watched | None = None,
     ) -> None:
         self.config, self.fabric, self.trainee, self.plain, self.optimizer = config, fabric, trainee, plain, optimizer
         self.method, self.average, self.train, self.judge = method, average, train, judge
         self.pool, self.pictures = pool, pictures
         self.mean, self.folder, self.progress, self.precision = mean, folder, progress, precision
-        self.channels_last = channels_last
+        self.channels_last, self.watched = channels_last, watched
         self.state = State()
         self.labels = train.manifest.targets()
         self.soft = train.manifest.soft_targets()
@@ -123,6 +126,8 @@ class Loop:
         with self._signals():
             self._clock = self._saved = time.monotonic()
             if self.state == State():
+                if self.watched is not None:
+                    self.watched.save(self.model_to_keep(), 0, self.fabric.device)
                 self._save()  # from here on there is something to resume
             while self.state.epoch < self.config.epochs:
                 self._epoch()
@@ -241,6 +246,8 @@ class Loop:
                 self.folder.save_best(kept, self.method, state.best_epoch + 1, verdict)
             self.folder.write_log(state.log)
             self.folder.write_tables(self.method.tables())
+        if self.watched is not None:
+            self.watched.save(kept, state.epoch, self.fabric.device)
         self._save()
         self.progress.end_epoch(row)
 

@@ -38,6 +38,7 @@ from evenface.training.loop import Loop
 from evenface.training.optim import build_optimizer
 from evenface.training.progress import Bar, Board, Listeners, Progress
 from evenface.training.trainee import Trainee
+from evenface.training.watch import Watched, watched_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,6 +122,9 @@ def assemble(
     select_split = selection_split(config)
     stores = {name: open_split(manifest, name, config, fabric.device, say) for name in ("train", select_split)}
     counts = stores["train"].manifest.counts()
+    seen_in = "train" if select_split == "test" else select_split  # what is watched leaves test alone
+    if config.watch is not None:
+        watched_rows(stores[seen_in].manifest, str(config.watch), config.data_seed)  # a wrong id is told before anything is made
 
     torch.manual_seed(config.seed)
     model = build_classifier(config.model, manifest.class_names, config.img_size, dropout=config.dropout)
@@ -170,9 +174,12 @@ def assemble(
         stores[select_split], select_split, config.select, fabric.device, precision, fabric.global_rank, fabric.world_size
     )
     mean = tuple(float(v) for v in model.mean.flatten())
-    return build_loop(
-        config, fabric, network, method, judge, stores["train"], pool, mean, folder, precision, saved=saved, console=console, stack=stack
-    )
+    watched = None
+    if config.watch is not None and fabric.is_global_zero:
+        watched = Watched(stores[seen_in], seen_in, str(config.watch), config.data_seed, folder.path)
+        say(f"watched   {len(watched.part)} faces of {seen_in}, after every epoch; to see them: evenface explain {folder.path} --epochs")
+    given: dict[str, Any] = {"saved": saved, "console": console, "stack": stack, "watched": watched}
+    return build_loop(config, fabric, network, method, judge, stores["train"], pool, mean, folder, precision, **given)
 
 
 def build_loop(
@@ -190,12 +197,14 @@ def build_loop(
     saved: dict[str, Any] | None = None,
     console: Console | None = None,
     stack: contextlib.ExitStack | None = None,
+    watched: Watched | None = None,
 ) -> Loop:
     """The loop around a network and its method, set up for the device and the processes: optimiser, moving average, views, progress.
 
     Args:
         mean: RGB in [0, 1] that erased boxes are filled with.
         saved, stack: as for `assemble`.
+        watched: see `Loop`.
     """
     device, say = fabric.device, sayer(console if fabric.is_global_zero else None)
     channels_last = channels_last_pays(device)
@@ -242,6 +251,7 @@ def build_loop(
         Listeners(*listeners),
         precision,
         channels_last,
+        watched,
     )
     if saved is not None:
         loop.load_state_dict(saved)

@@ -1,0 +1,63 @@
+"""Brings the runs of a study, or the trials of its search, to their end on the engine that the flags ask for."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rich.console import Console
+
+    from evenface.study import Recipe, Run
+
+
+def bring(recipe: Recipe, runs: Sequence[Run], args: argparse.Namespace, out: Console, command: Sequence[str]) -> dict[str, str]:
+    """Brings runs to their end; those that failed, and why."""
+    from evenface.errors import TrainingError
+    from evenface.study import Task, state_of
+
+    if all(state_of(each, recipe.split, recipe.tta).done for each in runs):
+        return {}
+    check_data(runs, recipe.split)
+    try:
+        return engine(args)(runs, Task(recipe.split, recipe.tta, command), say=lambda text: say(out, text))
+    except TrainingError as error:
+        raise TrainingError(f"{error} Go on with: {shlex.join(command)}") from error
+
+
+def engine(args: argparse.Namespace) -> Callable[..., dict[str, str]]:
+    """What brings runs to their end, as the flags want it."""
+    from evenface import study
+
+    if args.engine == "local":
+        return functools.partial(study.run_locally, jobs=args.jobs)
+    from evenface.study.cluster import run_on_ray
+
+    return functools.partial(run_on_ray, jobs=args.jobs, address=args.address, cpus=args.cpus_per_run)
+
+
+def check_data(runs: Sequence[Run], split: str) -> None:
+    """What is wrong with the data, or a start that is not there, is told at once and not by each run."""
+    from evenface.errors import ModelError
+    from evenface.study.plan import starts_from_file
+    from evenface.training.data import load_manifest
+
+    for run in runs:
+        if run.after is None and starts_from_file(run.config) and not Path(run.config.init).expanduser().exists():
+            raise ModelError(
+                f"{run.name} starts from {run.config.init}, which is not here; give your file with --init FILE, "
+                "or another start with --init pretrained (ImageNet weights)."
+            )
+
+    for each in {(run.config.dataset, run.config.data_dir): run for run in runs}.values():
+        load_manifest(each.config).split(split)
+
+
+def say(console: Console, text: str) -> None:
+    console.print(text, highlight=False, soft_wrap=True, markup=False)

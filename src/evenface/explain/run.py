@@ -1,0 +1,263 @@
+"""The work behind `evenface explain`: from photos or the faces of a data set to pictures, a table and the maps themselves.
+
+model = open_model("runs/x")
+faces = faces_of_split(model, rows_of("1"))                        # a face of each class of the run's validation split
+write_folder(Path("explained"), explained(model, faces, how))      # a picture per face, sheets, faces.csv, maps.npz
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evenface import zoo
+from evenface.data.choice import at_random, chosen
+from evenface.data.manifest import Manifest
+from evenface.data.store import FaceStore, open_store
+from evenface.errors import ConfigError
+from evenface.explain.cam import torch_model
+from evenface.explain.class_maps import explain_crops
+from evenface.explain.figures import Seen, epochs_figure, face_figure, sheet_figure
+from evenface.files import write_aside, write_text
+from evenface.models.classifier import Classifier
+from evenface.predict.pictures import predict_pictures
+from evenface.recognizer import Recognizer
+from evenface.runs import data_of, find_model
+from evenface.training.config import TrainConfig
+from evenface.training.watch import read_watched
+
+
+PER_SHEET = 10  # faces
+_LONGEST = 80  # letters of a file's name
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A model and where it comes from; `config` is None for one without a run."""
+
+    recognizer: Recognizer
+    config: TrainConfig | None
+    run: Path
+
+    @property
+    def network(self) -> Classifier:
+        return torch_model(self.recognizer)
+
+
+@dataclasses.dataclass(frozen=True)
+class How:
+    """Method and layer of `evenface.explain.cam.explain`, and the classes to draw; None for all."""
+
+    method: str = "class-map"
+    layer: str = "last"
+    classes: tuple[str, ...] | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Cut:
+    """A face that is cut out: its name, its class where that is known, and (S, S, 3) uint8 RGB."""
+
+    name: str
+    label: str | None
+    crop: np.ndarray
+
+
+@dataclasses.dataclass
+class Photos:
+    """What became of the photos: how many, which could not be read and why, which showed no face."""
+
+    looked: int = 0
+    failed: list[tuple[Path, str]] = dataclasses.field(default_factory=list)
+    empty: list[Path] = dataclasses.field(default_factory=list)
+
+
+def open_model(target: str, *, device: str = "auto", detector: str = "mtcnn") -> Model:
+    """A run (its best epoch), a model folder, or a shipped model by name, on torch.
+
+    Raises:
+        ConfigError: none of these.
+        ModelError, DeviceError: a broken model, a device that is not there.
+    """
+    path = Path(target)
+    if path.is_file():
+        what = "an exported file, which has no gradients" if path.suffix in (".onnx", ".xml") else "a file"
+        raise ConfigError(
+            f"{target} is {what}; name the model first, then what to look at: evenface explain {zoo.default_model()} {target}"
+        )
+    config, run, folder = find_model(path)
+    recognizer = Recognizer.from_pretrained(folder, runtime="torch", device=device, detector=detector)
+    return Model(recognizer, config, run)
+
+
+def require_cells(model: Model, layer: str = "last") -> None:
+    """Refuses maps of a single cell, which tell of no place.
+
+    Raises:
+        ConfigError: says what to do.
+    """
+    network = model.network
+    if layer == "last" and network.backbone.grid == (1, 1):
+        raise ConfigError(
+            f"The last features of '{network.backbone.name}' at {network.backbone.img_size} px are a single cell, so its maps tell of no "
+            "place; take --layer earlier with --method layer-cam, or a model with a finer grid."
+        )
+
+
+def part_of(model: Model, split: str, dataset: str | None, data_dir: str | None) -> Manifest:
+    """A split of the run's data set, or of another one.
+
+    Raises:
+        ConfigError: no data set to look at.
+        DataError, LabelError: it is missing, or of other classes.
+    """
+    manifest, _, _ = data_of(model.config, model.run, dataset, data_dir, model.recognizer.config, split)
+    return manifest.split(split)
+
+
+def store_of(model: Model, part: Manifest, workers: int) -> FaceStore:
+    """The faces of a part of a data set, decoded as for training."""
+    return open_store(part, model.recognizer.config.img_size, mode="auto", workers=workers)
+
+
+def rows_of(part: Manifest, which: str, seed: int) -> Manifest:
+    """The faces of a split that are named, or so many of each class; see `evenface.data.choice`."""
+    return part.take(chosen(part, which, seed))
+
+
+def drawn(part: Manifest, n: int, seed: int) -> Manifest:
+    """n faces of a split at random."""
+    return part.take(at_random(part, n, seed))
+
+
+def cuts_of(store: FaceStore) -> list[Cut]:
+    """All faces of a store."""
+    faces = store.gather(np.arange(len(store))).expand(-1, 3, -1, -1).permute(0, 2, 3, 1).cpu().numpy()
+    labels = store.manifest.table["label"].to_pylist()
+    return [Cut(name, label, np.ascontiguousarray(face)) for name, label, face in zip(store.manifest.ids(), labels, faces, strict=True)]
+
+
+def cuts_of_photos(model: Model, paths: Sequence[Path], photos: Photos, workers: int) -> Iterator[Cut]:
+    """The faces that the detector finds, photo by photo, the largest of each first."""
+    for path, pixels, result in predict_pictures(model.recognizer, paths, failed=photos.failed, workers=workers):
+        photos.looked += 1
+        if not result.faces:
+            photos.empty.append(path)
+        for number, crop in enumerate(model.recognizer.crops(pixels, result.faces)):
+            yield Cut(path.name if len(result.faces) == 1 else f"{path.name} #{number}", None, crop)
+
+
+def explained(model: Model, faces: Iterable[Cut], how: How) -> Iterator[Seen]:
+    """Each face with its maps."""
+    names = model.recognizer.class_names if how.classes is None else how.classes
+    for face in faces:
+        (maps,) = explain_crops(model.recognizer, [face.crop], method=how.method, layer=how.layer)
+        yield Seen(face.name, face.label, maps, how.method, names)
+
+
+def write_folder(folder: Path, faces: Iterable[Seen], *, svg: bool = False, progress: Callable[[int], None] | None = None) -> list[Path]:
+    """A picture per face, a sheet for every ten, `faces.csv` and `maps.npz`; where it is interrupted, of the faces so far.
+
+    Returns:
+        the files, the pictures of single faces left out.
+
+    Raises:
+        StorageError: something cannot be written.
+    """
+    seen: list[Seen] = []
+    used: set[str] = set()
+    files: list[Path] = []
+    try:
+        for each in faces:
+            save(face_figure(each), folder / _free(each.name, used), svg)
+            seen.append(each)
+            if progress is not None:
+                progress(len(seen))
+    finally:
+        if seen:
+            sheets = range(0, len(seen), PER_SHEET)
+            for start in sheets:
+                name = "sheet" if len(sheets) == 1 else f"sheet-{start // PER_SHEET + 1:02d}"
+                save(sheet_figure(seen[start : start + PER_SHEET]), folder / name, svg)
+                files.append(folder / f"{name}.png")
+            files += _tables(folder, seen)
+    return files
+
+
+def write_epochs(folder: Path, model: Model, ids: Sequence[str] | None, data_dir: str | None, workers: int, svg: bool) -> tuple[Path, int]:
+    """The figure of how the maps of the watched faces moved; returns its file and the number of faces.
+
+    Args:
+        ids: of the watched faces, those to draw; None for all.
+
+    Raises:
+        ConfigError: a model without a run, a run without watched faces, or a face that was not watched.
+        DataError: the faces are not where they were.
+    """
+    if model.config is None:
+        raise ConfigError(f"{model.run} is a model without its run; name the run folder, which holds the maps of the watched faces.")
+    epochs = read_watched(model.run)
+    epochs = [epoch for epoch in epochs if epoch.ids == epochs[-1].ids]
+    part = part_of(model, epochs[0].split, None, data_dir)
+    watched = rows_of(part, ",".join(epochs[0].ids), 0)
+    if ids is not None:
+        for name in ids:
+            if name not in epochs[0].ids:
+                raise ConfigError(f"The face '{name}' was not watched; watched were {', '.join(epochs[0].ids[:12])}.")
+        keep = [epochs[0].ids.index(name) for name in ids]
+        epochs = [
+            dataclasses.replace(e, ids=tuple(ids), labels=tuple(e.labels[i] for i in keep), maps=e.maps[keep], scores=e.scores[keep])
+            for e in epochs
+        ]
+    crops = {cut.name: cut.crop for cut in cuts_of(store_of(model, watched, workers))}
+    save(epochs_figure(epochs, crops), folder / "epochs", svg)
+    return folder / "epochs.png", len(epochs[0].ids)
+
+
+def save(figure: Any, stem: Path, svg: bool) -> None:
+    """A figure as `<stem>.png`, and as `<stem>.svg` where that is asked for."""
+    write_aside(stem.with_name(f"{stem.name}.png"), lambda file: figure.savefig(file, format="png"))
+    if svg:
+        write_aside(stem.with_name(f"{stem.name}.svg"), lambda file: figure.savefig(file, format="svg", metadata={"Date": None}))
+
+
+def _free(name: str, used: set[str]) -> str:
+    """A file's name for a face, without signs that no file may have, and not used yet."""
+    stem = re.sub(r"[^\w.-]+", "-", re.sub(r"\.(jpe?g|png|webp|bmp|gif|tiff?)(?=$| #)", "", name, flags=re.IGNORECASE)).strip("-.")
+    stem = f"face-{stem[-_LONGEST:] or 'unnamed'}"
+    number, free = 1, stem
+    while free.lower() in used:
+        number += 1
+        free = f"{stem}-{number}"
+    used.add(free.lower())
+    return free
+
+
+def _tables(folder: Path, seen: Sequence[Seen]) -> list[Path]:
+    names = seen[0].face.classes
+    text = io.StringIO()
+    writer = csv.writer(text)
+    scores = [f"{prefix}{name}" for prefix in ("p_", "mirror_p_") for name in names]
+    writer.writerow(["name", "label", "says", "correlation", "mean_squared", *scores])
+    for each in seen:
+        face = each.face
+        values = [face.scores[name] for name in names] + [face.mirror_scores[name] for name in names]
+        numbers = [f"{value:.6g}" for value in (face.correlation, face.mean_squared, *values)]
+        writer.writerow([each.name, each.label or "", each.says, *numbers])
+    write_text(folder / "faces.csv", text.getvalue())
+    arrays: dict[str, Any] = {
+        "names": np.array([each.name for each in seen]),
+        "labels": np.array([each.label or "" for each in seen]),
+        "class_names": np.array(names),
+        "method": np.array(seen[0].method),
+        "maps": np.stack([each.face.maps for each in seen]),
+        "mirror_maps": np.stack([each.face.mirror_maps for each in seen]),
+    }
+    write_aside(folder / "maps.npz", lambda file: np.savez(file, **arrays))
+    return [folder / "faces.csv", folder / "maps.npz"]
