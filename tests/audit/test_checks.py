@@ -143,8 +143,8 @@ def test_votes() -> None:
 
 
 def test_left_out_rows(planted: Any) -> None:
-    others = pa.table({"id": ["x1", "x2"], "split": ["train", "test"], "reason": ["contempt", "no name"],
-                       "image": [{"bytes": png(face(200)), "path": None}, {"bytes": png(np.zeros((64, 64, 3), np.uint8)), "path": None}]})  # fmt: skip
+    images = [{"bytes": png(picture), "path": None} for picture in (face(200), np.zeros((64, 64, 3), np.uint8))]
+    others = pa.table({"id": ["x1", "x2"], "split": ["train", "test"], "reason": ["contempt", "no name"], "image": images})
     rows = Rows(manifest_of(planted), others)
     found = {rows.ids[f.row]: (f.verdict, f.suggestion, f.spare) for f in left_out(rows)}  # type: ignore[union-attr]
     assert found == {"x1": ("contempt", "left out", False), "x2": ("no name", "left out", False)}

@@ -80,12 +80,12 @@ def test_alignment() -> None:
     """30 faces in place, one turned by 45 degrees, one shifted, one twice as large, one turned that is not to be believed."""
     rng = np.random.default_rng(0)
     rows = Rows(manifest_of([(f"r{i}", "train", "anger", b"") for i in range(34)]))
-    points = np.stack([FIVE + rng.normal(0, 0.01, (5, 2)) for _ in range(34)])
+    points = np.stack([FIVE + rng.normal(0, 0.002, (5, 2)) for _ in range(34)])
     a = np.radians(45)
     turn = np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]])
     middle = FIVE.mean(0)
     points[30] = (FIVE - middle) @ turn.T + middle
-    points[31] = FIVE + [0.25, 0]
+    points[31] = FIVE + np.array([0.25, 0])
     points[32] = (FIVE - middle) * 2 + middle
     points[33] = points[30]
     scores = np.array([0.99] * 33 + [0.8], np.float32)

@@ -45,7 +45,7 @@ def test_rows_are_joined_through_each_other() -> None:
 
 
 def test_probabilities_are_those_of_a_judge_that_has_not_seen_the_face() -> None:
-    """The same folds by scikit-learn's logistic regression, for each decay; the best by the first fold; no temperature needed to be near."""
+    """The same folds by scikit-learn's logistic regression, for each decay; the best by the first fold; a temperature from a grid."""
     linear = pytest.importorskip("sklearn.linear_model")
     x, y = clouds(600)
     p = out_of_fold(x, y, np.arange(600), 3)
@@ -100,10 +100,11 @@ def test_flipped_labels_are_found(rule: str) -> None:
     given = np.where(flipped, (y + rng.integers(1, 3, 1500)) % 3, y)
     p = out_of_fold(x, given, np.arange(1500), 5)
     mask = doubtful(given, p, rule)
-    assert flipped[mask].mean() > 0.9  # precision
-    assert mask[flipped].mean() > 0.9  # recall
+    assert flipped[mask].mean() > 0.97  # precision
+    assert mask[flipped].mean() > 0.7  # a class is confidently seen from its mean probability on, which some of its faces do not reach
     by, other = margins(given, p)
     assert (other[mask & flipped] == y[mask & flipped]).mean() > 0.95
+    assert flipped[np.argsort(-by)[:100]].mean() > 0.97  # by the margin alone, all are found
     assert by[flipped].mean() > 0.5 > -0.5 > by[~flipped].mean()
 
 

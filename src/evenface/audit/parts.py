@@ -63,7 +63,7 @@ def _packed(arrays: Arrays) -> bytes:
 def _read(path: Path, count: int) -> Arrays | None:
     """A whole part; None where it is not there, damaged or of another length."""
     try:
-        with np.load(path, allow_pickle=False) as opened:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as opened:
             arrays = {key: opened[key] for key in opened.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
         return None
