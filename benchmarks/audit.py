@@ -44,11 +44,11 @@ def main() -> int:
 
 
 def run_labels(args: argparse.Namespace) -> int:
-    from evenface.audit.blank import shows_nothing
     from evenface.audit.duplicates import groups
     from evenface.audit.features import features, open_network
     from evenface.audit.folds import joined, out_of_fold
     from evenface.audit.judge import choose_rule, doubtful, margins
+    from evenface.audit.pictures import shows_nothing
     from evenface.audit.rows import Rows
     from evenface.audit.scan import scan_rows
     from evenface.data import load_dataset

@@ -8,17 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from evenface.audit.blank import blank
 from evenface.audit.duplicates import duplicates
+from evenface.audit.facts import left_out, subjects, votes
 from evenface.audit.finding import chosen, ordered_checks
-from evenface.audit.left_out import left_out
-from evenface.audit.near import near_duplicates
+from evenface.audit.near_duplicates import near_duplicates
+from evenface.audit.pictures import blank, tiny, unreadable
 from evenface.audit.rows import Rows
 from evenface.audit.scan import Scan
-from evenface.audit.subjects import subjects
-from evenface.audit.tiny import tiny
-from evenface.audit.unreadable import unreadable
-from evenface.audit.votes import votes
 from evenface.errors import ConfigError, DataError
 
 from .conftest import LABELS, face, manifest_of, png

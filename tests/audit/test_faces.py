@@ -8,11 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from evenface.audit.alignment import alignment
-from evenface.audit.no_face import no_face
+from evenface.audit.faces import alignment, no_face
 from evenface.audit.rows import Rows
 from evenface.audit.scan import Scan
-from evenface.audit.searched import FRAME, VIEWS, Searched, framed, search_rows
+from evenface.audit.search import FRAME, VIEWS, Searched, framed, search_rows
 
 from .conftest import manifest_of, png
 

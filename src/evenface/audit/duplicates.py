@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from evenface.audit.finding import NAMED, Finding
+from evenface.audit.finding import NAMED, Finding, twin
 from evenface.audit.rows import Rows
 from evenface.audit.scan import Scan
-from evenface.audit.twins import twin
 
 
 def groups(rows: Rows, scan: Scan) -> list[list[int]]:

@@ -11,7 +11,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 
+from evenface.audit.rows import Rows
 from evenface.data.exclude import EXCLUDE
+from evenface.data.manifest import SPLITS
 from evenface.errors import ConfigError, unknown_name
 
 
@@ -74,3 +76,34 @@ def chosen(findings: Sequence[Finding], checks: Iterable[str]) -> list[int]:
     """The rows that leave a training when these checks decide: those that they suggest, and those that they can spare; ascending."""
     wanted = set(ordered_checks(checks))
     return sorted({f.row for f in findings if f.check in wanted and (f.suggestion == EXCLUDE or f.spare)})
+
+
+def pictureless(rows: Rows, row: int, check: str, verdict: str, score: float) -> Finding:
+    """A row that shows nothing: in train it may go."""
+    suggestion = LEFT_OUT if row >= rows.kept else EXCLUDE if rows.in_train(row) else KEEP
+    return Finding(row, check, verdict, score, (), suggestion, rows.in_train(row))
+
+
+def odd(rows: Rows, row: int, check: str, verdict: str, score: float, others: tuple[str, ...] = ()) -> Finding:
+    """A row that a person should look at; it stays unless the check is chosen."""
+    return Finding(row, check, verdict, score, others, LEFT_OUT if row >= rows.kept else KEEP, rows.in_train(row))
+
+
+_NUMBERS = {2: "two", 3: "three", 4: "four"}
+
+
+def twin(rows: Rows, row: int, check: str, others: Sequence[int], score: float) -> Finding:
+    """The finding for a face that stands in the set more than once, exactly or nearly: its copies are the rows `others`, without itself.
+
+    The verdict is `in train`, `in train and test`, ..., with `, two labels` (or three) where the copies' labels differ. A train row with a
+    copy in validation or test is to be excluded; such a row may go, and in train every copy but the first.
+    """
+    splits = {rows.splits[r] for r in (row, *others)}
+    labels = {rows.labels[r] for r in (row, *others)}
+    verdict = "in " + " and ".join(split for split in SPLITS if split in splits)
+    if len(labels) > 1:
+        verdict += f", {_NUMBERS.get(len(labels), str(len(labels)))} labels"
+    shared = rows.splits[row] == "train" and len(splits) > 1
+    spare = rows.splits[row] == "train" and (shared or min(others) < row)
+    nearest = sorted(others, key=lambda r: (rows.splits[r] == rows.splits[row], r))[:NAMED]
+    return Finding(row, check, verdict, score, tuple(rows.ids[r] for r in nearest), EXCLUDE if shared else KEEP, spare)

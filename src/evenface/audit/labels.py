@@ -10,12 +10,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from evenface.audit.finding import Finding
+from evenface.audit.facts import people
+from evenface.audit.finding import Finding, odd
 from evenface.audit.folds import joined, out_of_fold
 from evenface.audit.judge import doubtful, margins
-from evenface.audit.odd import odd
 from evenface.audit.rows import Rows
-from evenface.audit.subjects import people
 from evenface.errors import ConfigError
 
 

@@ -21,19 +21,15 @@ import pyarrow as pa
 
 from evenface._version import __version__
 from evenface.audit import saved
-from evenface.audit.alignment import alignment
-from evenface.audit.blank import blank, shows_nothing
 from evenface.audit.duplicates import duplicates, groups
+from evenface.audit.faces import alignment, no_face
+from evenface.audit.facts import left_out as left_out_rows
+from evenface.audit.facts import subjects, votes
 from evenface.audit.finding import CHECKS, Finding, ordered_checks
-from evenface.audit.left_out import left_out as left_out_rows
-from evenface.audit.near import near_duplicates
-from evenface.audit.no_face import no_face
+from evenface.audit.near_duplicates import near_duplicates
+from evenface.audit.pictures import MIN_SIDE, blank, shows_nothing, tiny, unreadable
 from evenface.audit.rows import Rows
 from evenface.audit.scan import Scan, scan_rows
-from evenface.audit.subjects import subjects
-from evenface.audit.tiny import MIN_SIDE, tiny
-from evenface.audit.unreadable import unreadable
-from evenface.audit.votes import votes
 from evenface.audit.writing import write_page, write_verdicts
 from evenface.data.manifest import Manifest
 from evenface.errors import ConfigError
@@ -43,7 +39,7 @@ from evenface.predict.run import Listener, Silent
 
 if TYPE_CHECKING:
     from evenface.audit.features import Network
-    from evenface.audit.searched import Searched
+    from evenface.audit.search import Searched
 
 
 @dataclasses.dataclass(frozen=True)
@@ -230,7 +226,7 @@ class _Work:
 
     @functools.cached_property
     def searched(self) -> Searched:
-        from evenface.audit.searched import search_rows
+        from evenface.audit.search import search_rows
 
         begin, reach = self._steps("faces")
         begin(len(self.rows))

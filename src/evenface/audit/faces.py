@@ -1,7 +1,9 @@
-"""Check `alignment`: faces that lie otherwise in their pictures than the others do: turned, off the middle, too large or too small.
+"""Checks on the face that a detector found in each picture: `no-face` and `alignment`. A detector errs: look at what they find.
 
-The landmarks of a face are compared with the set's own medians by the similarity transform of least squares. In a set of whole photos,
-where faces lie anywhere, there is nothing to compare with, and the check says so.
+`no-face` has the pictures in which no face is found however they are shown. `alignment` has the faces that lie otherwise in their pictures
+than the others do: turned, off the middle, too large or too small. Their landmarks are compared with the set's own medians by the
+similarity transform of least squares. In a set of whole photos, where faces lie anywhere, there is nothing to compare with, and the check
+says so.
 """
 
 from __future__ import annotations
@@ -10,10 +12,11 @@ import math
 
 import numpy as np
 
-from evenface.audit.finding import Finding
-from evenface.audit.odd import odd
+from evenface.audit.finding import Finding, odd
+from evenface.audit.pictures import shows_nothing
 from evenface.audit.rows import Rows
-from evenface.audit.searched import Searched
+from evenface.audit.scan import Scan
+from evenface.audit.search import LOWEST, SURE, Searched
 from evenface.faces.alignment import similarity
 
 
@@ -21,6 +24,13 @@ RELIABLE = 0.9  # score of a face whose landmarks are believed
 FEWEST = 20  # faces that medians are taken from
 TURNED, SHIFTED, SCALED = 30.0, 0.20, 1.5  # degrees; share of the picture's side; factor
 LOOSE = 0.08  # median shift above which a set is not cut out alike
+
+
+def no_face(rows: Rows, scan: Scan, faces: Searched) -> list[Finding]:
+    """A finding per picture that shows something, and no face of score 0.7 or more; the score is 1 less that of the best face."""
+    found = np.flatnonzero(~shows_nothing(scan) & (faces.scores < SURE))
+    verdicts = {int(r): "no face found" if faces.scores[r] < LOWEST else f"best face has a score of {faces.scores[r]:.2f}" for r in found}
+    return [odd(rows, row, "no-face", verdict, round(1 - float(faces.scores[row]), 4)) for row, verdict in verdicts.items()]
 
 
 def alignment(rows: Rows, faces: Searched) -> list[Finding] | str:

@@ -15,12 +15,11 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from evenface.audit.blank import shows_nothing
-from evenface.audit.finding import Finding
+from evenface.audit.finding import Finding, twin
 from evenface.audit.hashing import candidates
+from evenface.audit.pictures import shows_nothing
 from evenface.audit.rows import Rows
 from evenface.audit.scan import Scan
-from evenface.audit.twins import twin
 from evenface.data.decode import decode
 
 
