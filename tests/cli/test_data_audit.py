@@ -73,23 +73,23 @@ def test_a_training_leaves_out_what_it_says(cli: Any, faulty: Path, home: Path, 
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "code", "told"),
     [
-        (["--data-dir", "{faces}", "--checks", "duplicate"], "did you mean 'duplicates'"),
-        (["--data-dir", "{faces}", "--checks", "tiny", "--exclude-checks", "blank"], "--checks leaves out"),
-        (["--data-dir", "{faces}", "--folds", "1"], "at least 2"),
-        (["--data-dir", "{faces}", "--model", "nobody"], "nobody"),
-        (["--data-dir", "{faces}", "--detector", "mtcn"], "mtcn"),
-        (["--data-dir", "{faces}", "--device", "cuda:99"], "cuda"),
-        (["--data-dir", "{faces}", "-o", "full"], "holds other files"),
+        (["--data-dir", "{faces}", "--checks", "duplicate"], 2, "did you mean 'duplicates'"),
+        (["--data-dir", "{faces}", "--checks", "tiny", "--exclude-checks", "blank"], 2, "--checks leaves out"),
+        (["--data-dir", "{faces}", "--folds", "1"], 2, "at least 2"),
+        (["--data-dir", "{faces}", "--model", "nobody"], 1, "nobody"),
+        (["--data-dir", "{faces}", "--detector", "mtcn"], 2, "mtcn"),
+        (["--data-dir", "{faces}", "--device", "cuda:99"], 2, "cuda"),
+        (["--data-dir", "{faces}", "-o", "full"], 2, "holds other files"),
     ],
 )
-def test_wrong_words_get_one_sentence(cli: Any, faces: Path, home: Path, words: list[str], told: str) -> None:
+def test_wrong_words_get_one_sentence(cli: Any, faces: Path, home: Path, words: list[str], code: int, told: str) -> None:
     (home / "full").mkdir()
     (home / "full" / "mine.txt").write_text("mine")
     given = [word.replace("{faces}", str(faces)) for word in words]
     out = [] if "-o" in given else ["-o", "out"]
-    cli("data", "audit", "--dataset", "folder", *given, *out).refused(1, told)
+    cli("data", "audit", "--dataset", "folder", *given, *out).refused(code, told)
     assert not (home / "out").exists()
 
 
