@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 import evenface.audit.run as run
+from evenface.audit.features import features, open_network
+from evenface.audit.rows import Rows
 from evenface.audit.run import Audit, audit
 from evenface.audit.writing import COLUMNS
 from evenface.data.exclude import read_excluded
@@ -162,17 +164,31 @@ def test_a_folder_of_something_else_is_left_alone(planted: Any, tmp_path: Path) 
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_labels_are_judged_by_the_shipped_model(tmp_path: Path) -> None:
-    """60 pictures, drawn faces and noise in turn: kinds that any network tells apart. Two have the other kind's label."""
+def test_labels_are_judged_by_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the network sees is given here: two clouds far apart, and two faces with the label of the other cloud."""
     kinds = ("happiness", "sadness")
-    rng = np.random.default_rng(0)
-    items = []
-    for i in range(60):
-        picture = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8) if i % 2 else face(i)
-        items.append((f"f{i}", "train", kinds[(i + (i in (10, 51))) % 2], png(picture)))
-    done = audit(manifest_of(items), tmp_path / "x", checks=["labels"], folds=3, rule="plain", workers=2, device="cpu")
-    worst = sorted(done.findings, key=lambda f: -f.score)[:2]
-    assert {done.rows.ids[f.row]: f.verdict[:20] for f in worst} == {"f10": "looks like happiness", "f51": "looks like sadness ("}
-    assert len(done.findings) <= 4  # of a judge that has learned from 40 pictures
+    items = [(f"f{i}", "train", kinds[(i + (i in (10, 51))) % 2], png(face(i, size=24))) for i in range(80)]
+    seen = np.random.default_rng(0).normal(0, 1, (80, 4))
+    seen[:, 0] += 8 * (np.arange(80) % 2)
+    monkeypatch.setattr("evenface.audit.features.features", lambda *args, **settings: seen.astype(np.float16))
+    done = audit(manifest_of(items), tmp_path / "x", checks=["labels"], folds=4, rule="plain", device="cpu")
+    found = {done.rows.ids[f.row]: f.verdict[:20] for f in done.findings}
+    assert found == {"f10": "looks like happiness", "f51": "looks like sadness ("}
+    assert {f.suggestion for f in done.findings} == {"keep"}
     assert any("Doubtful is not wrong" in note for note in done.notes)
     assert not any("has learned from" in note for note in done.notes)  # it knows FERPlus, not this set
+
+
+def test_what_the_shipped_model_sees(planted: Any, tmp_path: Path) -> None:
+    """A row of features a picture, the same alone and among others, and zeros for what is no picture."""
+    rows = Rows(manifest_of([item for item in planted if item[0] in ("f0", "f21", "dark", "text")]))
+    network = open_network(None)
+    told: list[int] = []
+    found = features(rows, network, tmp_path, "0a", workers=2, device="cpu", reach=told.append)
+    assert (found.shape, found.dtype, told) == ((4, network.model.backbone.num_features), np.float16, [4])
+    assert not found[3].any()  # not a picture
+    again = features(rows, network, tmp_path, "0a", workers=1, device="cpu", reach=told.append)
+    assert np.array_equal(found, again)
+    alone = Rows(manifest_of([item for item in planted if item[0] == "dark"]))
+    one = features(alone, network, tmp_path, "0b", workers=1, device="cpu", reach=told.append)[0]
+    np.testing.assert_allclose(one.astype(float), found[2].astype(float), atol=0.02)
