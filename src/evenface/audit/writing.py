@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 COLUMNS = ("id", "split", "label", "check", "verdict", "score", "others", "suggestion")
 SHOWN = 200  # faces of a check on the page
 TWINS = ("duplicates", "near-duplicates")  # checks that are shown in pairs
+TITLES = {"labels": "doubtful labels"}  # of the page, where the check's name says too little
 SIDE = 72  # of a face on the page, CSS pixels
 BETWEEN = "|"  # between the ids of `others`
 
@@ -73,7 +74,7 @@ def write_page(path: Path, done: Audit) -> None:
     for check, counts in done.counts.items():
         if counts:
             found = [f for f in done.findings if f.check == check]
-            sections.append(Section(check.replace("-", " ").capitalize(), check, _section(done.rows, check, found)))
+            sections.append(Section(TITLES.get(check, check).replace("-", " ").capitalize(), check, _section(done.rows, check, found)))
     lead = (
         f"{len(done.rows):,} rows of {done.rows.manifest.name} were looked at. {done.suggested:,} training faces are suggested for "
         "exclusion: those that also stand in validation or test, and pictures that show nothing. Nothing has been changed."
