@@ -1,6 +1,7 @@
 """Look into a data set before training on it, and cut the faces out of raw pictures.
 
   evenface data stats --dataset ferplus --data-dir DIR
+  evenface data audit --dataset ferplus --data-dir DIR -o checked
   evenface data prepare RAW OUT --dataset folder --detector mtcnn
   evenface data subset --dataset rafdb --data-dir DIR --imbalance 100 -o rafdb-if100.parquet
   evenface data sheet --dataset synthetic -o sheet.png
@@ -17,7 +18,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evenface.cli import data_prepare
+from evenface.cli import data_audit, data_prepare
 from evenface.cli.data_prepare import LABELS, REAL_FACES
 
 
@@ -39,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     stats.add_argument("--format", choices=["text", "json", "markdown"], default="text", help="default: text")
     stats.set_defaults(run=run_stats)
 
+    data_audit.add_verb(verbs)
     data_prepare.add_verb(verbs)
 
     subset = verbs.add_parser("subset", help="write a thinned-out or noisy copy of a data set's table", allow_abbrev=False)

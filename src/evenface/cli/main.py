@@ -32,7 +32,7 @@ VERBS = {
     "export": "make a model an ONNX, OpenVINO or torch.export file, compared with the model before it is kept",
     "serve": "answer over HTTP: a REST interface, a web page, metrics",
     "methods": "list the training methods and their options",
-    "data": "data sets: stats, prepare (cut faces out of pictures), subset, sheet",
+    "data": "data sets: stats, audit (what is wrong with them), prepare (cut faces out of pictures), subset, sheet",
     "models": "list the models that can be had by name, and fetch them",
     "doctor": "check this machine and its packages",
 }

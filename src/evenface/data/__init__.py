@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+
 from evenface.data.affectnet import read_affectnet
-from evenface.data.ferplus import read_ferplus
+from evenface.data.ferplus import left_out_ferplus, read_ferplus
 from evenface.data.folder import read_folder
 from evenface.data.manifest import Manifest
 from evenface.data.rafdb import read_rafdb
@@ -20,7 +22,7 @@ from evenface.data.table import read_table
 from evenface.errors import ConfigError, unknown_name
 
 
-__all__ = ["DATASETS", "Manifest", "load_dataset"]
+__all__ = ["DATASETS", "Manifest", "load_dataset", "load_left_out"]
 
 
 def _synthetic(root: Path | None, *, classes: int = 7) -> Manifest:
@@ -38,6 +40,9 @@ DATASETS: dict[str, Callable[..., Manifest]] = {
     "synthetic": _synthetic,
 }
 """Name -> reader. A reader takes the folder, `classes`, `labels` where the set has votes, `original` where it has both pictures."""
+
+LEFT_OUT: dict[str, Callable[..., pa.Table]] = {"ferplus": left_out_ferplus}
+"""Name -> what gives the rows that the reader leaves out, for the audit: id, split, reason and image."""
 
 WITHOUT_FOLDER = frozenset({"synthetic"})
 WITH_VOTES = frozenset({"ferplus"})
@@ -73,3 +78,12 @@ def load_dataset(name: str, data_dir: str | Path | None, *, classes: int = 7, la
     if data_dir is None and name not in WITHOUT_FOLDER:
         raise ConfigError(f"The data set '{name}' needs its folder; give it with --data-dir DIR.")
     return DATASETS[name](None if data_dir is None else Path(data_dir), **options)
+
+
+def load_left_out(name: str, data_dir: str | Path | None, *, classes: int = 7, labels: str = "majority") -> pa.Table | None:
+    """The rows of a set that `load_dataset` with the same arguments leaves out: id, split, reason and image; None where its reader does not
+    say (its notes count them). Its errors are those of `load_dataset`.
+    """
+    if name not in LEFT_OUT or data_dir is None:
+        return None
+    return LEFT_OUT[name](Path(data_dir), classes=classes, labels=labels)

@@ -62,6 +62,11 @@ RULES = ("majority", "max", "probability", "fer2013", "every")
 
 _UNDECIDED = -1
 
+_NAMELESS, _CONTEMPT = "no file name in FERPlus (not a face)", "contempt, which is not among the classes"
+_NOBODY, _UNCLEAR = "mostly voted unknown or not a face", "no expression that the rule accepts"
+_REASONS = {_NAMELESS: f"have {_NAMELESS}", _CONTEMPT: "were contempt", _NOBODY: f"were {_NOBODY}", _UNCLEAR: f"had {_UNCLEAR}"}
+"""Why a row is left out -> how the notes say it of many, in the order that they say it."""
+
 
 def read_ferplus(root: str | Path, *, classes: int = 7, labels: str = "majority") -> Manifest:
     """Reads FERPlus from any of its layouts.
@@ -77,19 +82,42 @@ def read_ferplus(root: str | Path, *, classes: int = 7, labels: str = "majority"
     Raises:
         ConfigError: an unknown rule. DataError: no layout found, or files that disagree.
     """
+    choose = _chooser(classes, labels)
+    path = require_folder(root, "FERPlus", TREE)
+    return Manifest(_read(path, choose), choose.class_names, "ferplus", path, choose.sentences(), LICENCE, dict(ALIGNMENT))
+
+
+def left_out_ferplus(root: str | Path, *, classes: int = 7, labels: str = "majority") -> pa.Table:
+    """The rows that `read_ferplus` with the same arguments leaves out, with its errors.
+
+    Returns:
+        id, split, reason, image and the ten `votes_<name>`. A row to which FERPlus gives no name is called after its place in
+        fer2013.csv, `fer2013-row-29`, or in its split where that is not known, `train-row-29`; both from 0.
+    """
+    choose = _chooser(classes, labels)
+    choose.left_out = True
+    table = _read(require_folder(root, "FERPlus", TREE), choose)
+    if "fer2013_row" not in table.column_names:
+        return table
+    facts = zip(*(table[name].to_pylist() for name in ("id", "reason", "fer2013_row")), strict=True)
+    ids = [f"fer2013-row-{row}" if why == _NAMELESS else name for name, why, row in facts]
+    return table.set_column(0, "id", pa.array(ids, pa.string()))
+
+
+def _chooser(classes: int, labels: str) -> Chooser:
     if labels not in RULES:
         raise ConfigError(unknown_name("label rule", labels, RULES))
-    path = require_folder(root, "FERPlus", TREE)
-    choose = Chooser(class_set(classes), labels)
+    return Chooser(class_set(classes), labels)
+
+
+def _read(path: Path, choose: Chooser) -> pa.Table:
     if all(_parquet_files(path, split) for split in SPLITS):
-        table = _from_parquet(path, choose)
-    elif (path / "fer2013new.csv").is_file() and (path / "fer2013.csv").is_file():
-        table = _from_csv(path, choose)
-    elif all((path / folder / "label.csv").is_file() for folder in FOLDERS.values()):
-        table = _from_folders(path, choose)
-    else:
-        raise not_found(path, "FERPlus", TREE)
-    return Manifest(table, choose.class_names, "ferplus", path, choose.sentences(), LICENCE, dict(ALIGNMENT))
+        return _from_parquet(path, choose)
+    if (path / "fer2013new.csv").is_file() and (path / "fer2013.csv").is_file():
+        return _from_csv(path, choose)
+    if all((path / folder / "label.csv").is_file() for folder in FOLDERS.values()):
+        return _from_folders(path, choose)
+    raise not_found(path, "FERPlus", TREE)
 
 
 def majority(votes: np.ndarray) -> np.ndarray:
@@ -122,14 +150,18 @@ def _without_slips(votes: np.ndarray) -> np.ndarray:
 
 
 class Chooser:
-    """Applies one rule split by split, and counts what it does for the notes."""
+    """Applies one rule split by split, and counts what it does for the notes.
+
+    With `left_out` it gives the other rows: those that the rule does not keep, with the reason in place of a label.
+    """
 
     def __init__(self, class_names: tuple[str, ...], rule: str) -> None:
         self.class_names = class_names
         self.rule = rule
         self.dropped: Counter[str] = Counter()
         self.extra: tuple[str, ...] = ()
-        self.rows = self.kept = self.ties = self.nameless = 0
+        self.rows = self.kept = self.ties = 0
+        self.left_out = False
         self._seen: Counter[str] = Counter()
 
     def __call__(
@@ -163,9 +195,11 @@ class Chooser:
         named = np.array([bool(name) for name in names], dtype=bool)
         known = np.array([*(name in self.class_names for name in NAMED), False])  # the last is _UNDECIDED
         keep = known[winner] & named
-        self._count(votes, winner, keep, named)
+        why = self._count(votes, winner, keep, named)
 
         ids = np.array(self._ids(names), dtype=object)
+        if self.left_out:
+            return self._others(split, np.flatnonzero(~keep), ids, named, votes, why)
         rows = np.flatnonzero(keep)
         voted = [NAMED[w] for w in winner[rows]]
         columns: dict[str, pa.Array] = {"id": pa.array(ids[rows], pa.string()), "split": pa.array([split] * len(rows), pa.string())}
@@ -184,6 +218,14 @@ class Chooser:
             columns["fer2013_label"] = pa.array(own, pa.string())
         return rows, pa.table(columns)
 
+    def _others(
+        self, split: str, rows: np.ndarray, ids: np.ndarray, named: np.ndarray, votes: np.ndarray, why: np.ndarray
+    ) -> tuple[np.ndarray, pa.Table]:
+        called = [ids[row] if named[row] else f"{split}-row-{row}" for row in rows]
+        columns = {"id": called, "split": [split] * len(rows), "reason": why.tolist()}
+        table = {name: pa.array(values, pa.string()) for name, values in columns.items()}
+        return rows, pa.table(table | {f"votes_{name}": pa.array(votes[rows, i].astype(np.int8)) for i, name in enumerate(VOTES)})
+
     def _ids(self, names: Sequence[str | None]) -> list[str]:
         """Unique ids; numbered before any row is dropped, so that no rule changes them."""
         ids = []
@@ -193,22 +235,23 @@ class Chooser:
             ids.append(stem if self._seen[stem] == 1 else f"{stem}-{self._seen[stem]}")
         return ids
 
-    def _count(self, votes: np.ndarray, winner: np.ndarray, keep: np.ndarray, named: np.ndarray) -> None:
+    def _count(self, votes: np.ndarray, winner: np.ndarray, keep: np.ndarray, named: np.ndarray) -> np.ndarray:
+        """Counts a split's rows; gives the reason of each that is not kept, one of `_REASONS`."""
         self.rows += len(votes)
         self.kept += int(keep.sum())
-        self.nameless += int((~named).sum())
         judged = votes if self.rule in ("max", "every") else _without_slips(votes)
         tied = (judged == judged.max(axis=1, keepdims=True)).sum(axis=1) > 1
         self.ties += int((tied & named).sum())
-        lost = ~keep & named
-        contempt = lost & (winner == NAMED.index("contempt"))
-        nobody = lost & ~contempt & (judged[:, len(NAMED) :].max(axis=1) >= judged.max(axis=1))
-        self.dropped["were contempt"] += int(contempt.sum())
-        self.dropped["were mostly voted unknown or not a face"] += int(nobody.sum())
-        self.dropped["had no expression that the rule accepts"] += int((lost & ~contempt & ~nobody).sum())
+        contempt = winner == NAMED.index("contempt")
+        nobody = judged[:, len(NAMED) :].max(axis=1) >= judged.max(axis=1)
+        told = np.where(contempt, _CONTEMPT, np.where(nobody, _NOBODY, _UNCLEAR))
+        why: np.ndarray = np.where(named, told, _NAMELESS)[~keep]
+        for reason in _REASONS:
+            self.dropped[reason] += int((why == reason).sum())
+        return why
 
     def sentences(self) -> tuple[str, ...]:
-        reasons = [f"{n} {why}" for why, n in {"have no file name in FERPlus (not a face)": self.nameless, **self.dropped}.items() if n]
+        reasons = [f"{n} {_REASONS[why]}" for why, n in self.dropped.items() if n]
         fate = "went to the first in the file's order" if self.rule in ("max", "every") else "were dropped unless the rule allows them"
         if self.rule == "probability":
             fate = "kept their shares in train"

@@ -55,7 +55,7 @@ class TrainConfig:
     unlabelled: str | None = _field(
         None, "folder of faces without labels, for methods that learn from such; default: the training faces without their labels", "data"
     )
-    exclude: str | None = _field(None, "text file of ids to leave out, one a line", "data")
+    exclude: str | None = _field(None, "faces to leave out: a text with an id a line, or the verdicts.csv of an audit", "data")
 
     # Model
     model: str = _field("resnet18", "backbone: any timm name with a spatial map, or dlib_face_resnet", "model")

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from evenface.data import load_dataset
+from evenface.data.exclude import read_excluded
 from evenface.data.imbalance import imbalanced
 from evenface.data.manifest import Manifest
 from evenface.data.noise import symmetric_noise
@@ -45,15 +46,12 @@ def selection_split(config: TrainConfig) -> str:
 
 
 def without(manifest: Manifest, path: Path) -> Manifest:
-    """The manifest without the ids that a file lists, one a line.
+    """The manifest without the ids that a file names, in a form that `evenface.data.exclude` reads.
 
     Raises:
-        ConfigError: the file cannot be read, or lists no face of the set.
+        ConfigError: the file cannot be read, or names no face of the set.
     """
-    try:
-        drop = {line.split(",")[0].strip() for line in path.read_text().splitlines()}
-    except OSError as error:
-        raise ConfigError(f"The list of ids to leave out cannot be read: {path} ({error.strerror}).") from error
+    drop = read_excluded(path)
     keep = np.array([name not in drop for name in manifest.ids()])
     if keep.all():
         raise ConfigError(f"No face of '{manifest.name}' has an id that {path} lists; it holds one id a line, as in the manifest.")

@@ -1,0 +1,109 @@
+"""What a check says of one row, and the names of the checks.
+
+    Finding(row=17, check="duplicates", verdict="in train and test", score=1.0, others=("fer0031",), suggestion="exclude")
+
+The suggestion is careful: it takes from *train* what also stands in validation or test, and what shows no picture; it never touches
+validation or test, where leaving rows out would make another benchmark. `spare` rows may go too, if a person says so (`chosen`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+from evenface.audit.rows import Rows
+from evenface.data.exclude import EXCLUDE
+from evenface.data.manifest import SPLITS
+from evenface.errors import ConfigError, unknown_name
+
+
+CHECKS = {
+    "unreadable": "pictures that cannot be read, with the reason",
+    "tiny": "pictures of few pixels",
+    "blank": "pictures of one colour",
+    "duplicates": "the same pixels more than once",
+    "near-duplicates": "the same photo mirrored, scaled, brightened or compressed again",
+    "subjects": "people who stand in more than one split",
+    "votes": "faces whose annotators disagree, where the votes are known",
+    "left-out": "rows of the source that the reader leaves out, with the reason",
+    "no-face": "pictures in which the detector finds no face",
+    "alignment": "faces that are turned, shifted or scaled against the others",
+    "labels": "doubtful labels, by a judge that has not learned from them",
+}
+"""Name -> what it looks for, in the order of the report."""
+
+KEEP, LEFT_OUT = "keep", "left out"
+NAMED = 20  # other ids that a finding names
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Finding:
+    """One row, one check.
+
+    Attributes:
+        row: position among the rows of the audit.
+        check: a name of `CHECKS`.
+        verdict: what was found, in a few words.
+        score: how sure or how strong, in the check's own measure, the larger the worse.
+        others: ids of the rows that it has to do with, `NAMED` at most.
+        suggestion: keep, exclude, or "left out" for a row that the reader leaves out anyway.
+        spare: whether the row may go when the check is chosen for exclusion: it stands in train, and is not the copy that stays.
+    """
+
+    row: int
+    check: str
+    verdict: str
+    score: float
+    others: tuple[str, ...] = ()
+    suggestion: str = KEEP
+    spare: bool = False
+
+
+def ordered_checks(names: Iterable[str]) -> tuple[str, ...]:
+    """The given checks in the order of `CHECKS`.
+
+    Raises:
+        ConfigError: an unknown name.
+    """
+    wanted = set(names)
+    for name in sorted(wanted):
+        if name not in CHECKS:
+            raise ConfigError(unknown_name("check", name, CHECKS))
+    return tuple(name for name in CHECKS if name in wanted)
+
+
+def chosen(findings: Sequence[Finding], checks: Iterable[str]) -> list[int]:
+    """The rows that leave a training when these checks decide: those that they suggest, and those that they can spare; ascending."""
+    wanted = set(ordered_checks(checks))
+    return sorted({f.row for f in findings if f.check in wanted and (f.suggestion == EXCLUDE or f.spare)})
+
+
+def pictureless(rows: Rows, row: int, check: str, verdict: str, score: float) -> Finding:
+    """A row that shows nothing: in train it may go."""
+    suggestion = LEFT_OUT if row >= rows.kept else EXCLUDE if rows.in_train(row) else KEEP
+    return Finding(row, check, verdict, score, (), suggestion, rows.in_train(row))
+
+
+def odd(rows: Rows, row: int, check: str, verdict: str, score: float, others: tuple[str, ...] = ()) -> Finding:
+    """A row that a person should look at; it stays unless the check is chosen."""
+    return Finding(row, check, verdict, score, others, LEFT_OUT if row >= rows.kept else KEEP, rows.in_train(row))
+
+
+_NUMBERS = {2: "two", 3: "three", 4: "four"}
+
+
+def twin(rows: Rows, row: int, check: str, others: Sequence[int], score: float) -> Finding:
+    """The finding for a face that stands in the set more than once, exactly or nearly: its copies are the rows `others`, without itself.
+
+    The verdict is `in train`, `in train and test`, ..., with `, two labels` (or three) where the copies' labels differ. A train row with a
+    copy in validation or test is to be excluded; such a row may go, and in train every copy but the first.
+    """
+    splits = {rows.splits[r] for r in (row, *others)}
+    labels = {rows.labels[r] for r in (row, *others)}
+    verdict = "in " + " and ".join(split for split in SPLITS if split in splits)
+    if len(labels) > 1:
+        verdict += f", {_NUMBERS.get(len(labels), str(len(labels)))} labels"
+    shared = rows.splits[row] == "train" and len(splits) > 1
+    spare = rows.splits[row] == "train" and (shared or min(others) < row)
+    nearest = sorted(others, key=lambda r: (rows.splits[r] == rows.splits[row], r))[:NAMED]
+    return Finding(row, check, verdict, score, tuple(rows.ids[r] for r in nearest), EXCLUDE if shared else KEEP, spare)

@@ -1,0 +1,44 @@
+"""Which faces a run leaves out: `--exclude FILE`.
+
+    drop = read_excluded("verdicts.csv")        # {"fer0001234", ...}
+
+FILE is a text with an id a line (what follows a comma is a remark), or a table with the columns `id` and `suggestion`, as `evenface data
+audit` writes it: then the rows that say `exclude` count. A CSV whose first line names a column `id` and no suggestion counts whole.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+from evenface.errors import ConfigError
+
+
+EXCLUDE = "exclude"
+"""What the column `suggestion` says of a face to leave out."""
+
+
+def read_excluded(path: str | Path) -> set[str]:
+    """The ids that the file names.
+
+    Raises:
+        ConfigError: the file cannot be read, is no text, or suggests to leave out no face.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ConfigError(f"The list of ids to leave out cannot be read: {path} ({error.strerror}).") from error
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is no text; --exclude takes a list of ids, one a line, or the verdicts.csv of an audit.") from None
+    head = next(csv.reader(text.splitlines()[:1]), [])
+    if "id" not in head:
+        return {line.split(",")[0].strip() for line in text.splitlines()} - {""}
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    if "suggestion" not in head:
+        return {row["id"] for row in rows}
+    found = {row["id"] for row in rows if row["suggestion"] == EXCLUDE}
+    if not found:
+        raise ConfigError(f"{path} suggests to leave out no face; write '{EXCLUDE}' into the column suggestion of those that should go.")
+    return found
