@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from evenface.audit.run import Audit, audit
+from evenface.audit.finding import Audit
+from evenface.audit.run import audit
 from evenface.data import load_dataset, load_left_out
 
 

@@ -1,4 +1,4 @@
-"""What a check says of one row, and the names of the checks.
+"""What a check says of one row, the names of the checks, and what an audit has found in all.
 
     Finding(row=17, check="duplicates", verdict="in train and test", score=1.0, others=("fer0031",), suggestion="exclude")
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from evenface.audit.rows import Rows
 from evenface.data.exclude import EXCLUDE
@@ -107,3 +108,29 @@ def twin(rows: Rows, row: int, check: str, others: Sequence[int], score: float) 
     spare = rows.splits[row] == "train" and (shared or min(others) < row)
     nearest = sorted(others, key=lambda r: (rows.splits[r] == rows.splits[row], r))[:NAMED]
     return Finding(row, check, verdict, score, tuple(rows.ids[r] for r in nearest), EXCLUDE if shared else KEEP, spare)
+
+
+@dataclasses.dataclass(frozen=True)
+class Audit:
+    """What an audit found.
+
+    Attributes:
+        rows: what was looked at.
+        findings: in the order of the checks, then of the rows.
+        counts: check -> split -> rows found; the checks that ran, the empty ones too.
+        skipped: check -> why it found nothing to do.
+        notes: what a reader must know of the findings.
+        folder: where all is written.
+    """
+
+    rows: Rows
+    findings: tuple[Finding, ...]
+    counts: dict[str, dict[str, int]]
+    skipped: dict[str, str]
+    notes: tuple[str, ...]
+    folder: Path
+
+    @property
+    def suggested(self) -> int:
+        """Rows that the audit suggests to leave out of training."""
+        return len({f.row for f in self.findings if f.suggestion == "exclude"})

@@ -25,7 +25,7 @@ from evenface.audit.duplicates import duplicates, groups
 from evenface.audit.faces import alignment, no_face
 from evenface.audit.facts import left_out as left_out_rows
 from evenface.audit.facts import subjects, votes
-from evenface.audit.finding import CHECKS, Finding, ordered_checks
+from evenface.audit.finding import CHECKS, Audit, Finding, ordered_checks
 from evenface.audit.near_duplicates import near_duplicates
 from evenface.audit.pictures import MIN_SIDE, blank, shows_nothing, tiny, unreadable
 from evenface.audit.rows import Rows
@@ -40,32 +40,6 @@ from evenface.predict.run import Listener, Silent
 if TYPE_CHECKING:
     from evenface.audit.features import Network
     from evenface.audit.search import Searched
-
-
-@dataclasses.dataclass(frozen=True)
-class Audit:
-    """What an audit found.
-
-    Attributes:
-        rows: what was looked at.
-        findings: in the order of the checks, then of the rows.
-        counts: check -> split -> rows found; the checks that ran, the empty ones too.
-        skipped: check -> why it found nothing to do.
-        notes: what a reader must know of the findings.
-        folder: where all is written.
-    """
-
-    rows: Rows
-    findings: tuple[Finding, ...]
-    counts: dict[str, dict[str, int]]
-    skipped: dict[str, str]
-    notes: tuple[str, ...]
-    folder: Path
-
-    @property
-    def suggested(self) -> int:
-        """Rows that the audit suggests to leave out of training."""
-        return len({f.row for f in self.findings if f.suggestion == "exclude"})
 
 
 def audit(

@@ -10,11 +10,10 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evenface.audit.finding import CHECKS, Finding
+from evenface.audit.finding import CHECKS, Audit, Finding
 from evenface.audit.rows import Rows
 from evenface.data.decode import UNREADABLE, decode
 from evenface.data.manifest import SPLITS
@@ -22,9 +21,6 @@ from evenface.files import write_text
 from evenface.report.grid import Grid
 from evenface.report.page import Section, face_img, gallery_html, grid_html, page, paragraph
 
-
-if TYPE_CHECKING:
-    from evenface.audit.run import Audit
 
 COLUMNS = ("id", "split", "label", "check", "verdict", "score", "others", "suggestion")
 SHOWN = 200  # faces of a check on the page

@@ -11,7 +11,7 @@ from evenface.cli.data_prepare import LABELS
 
 
 if TYPE_CHECKING:
-    from evenface.audit.run import Audit
+    from evenface.audit.finding import Audit
 
 ABOUT = """\
 What is wrong with a data set: copies within and across the splits, doubtful labels, pictures that cannot be read, are tiny, blank, badly
