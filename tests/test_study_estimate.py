@@ -20,7 +20,7 @@ from evenface.training.config import TrainConfig
 from .training.conftest import faces
 
 
-TODO = State(0, 10, False, False)
+AHEAD = State(0, 10, False, False)
 DONE = State(10, 10, True, True)
 
 
@@ -77,23 +77,23 @@ def test_fewer_faces_take_less(tmp_path: Path) -> None:
     (near,) = runs_of(tmp_path, base={"data_dir": str(tmp_path / "more.parquet")}, runs={"near": {}})
     finish(near, 600, {"fear": 80}, threads=2)  # two minutes of core an epoch of 80 faces
     (here,) = runs_of(tmp_path, runs={"here": {}})
-    found = estimate_study([near, here], [DONE, TODO])
+    found = estimate_study([near, here], [DONE, AHEAD])
     assert found.minutes == {here.folder: pytest.approx(10 * 1.0 * 40 / 80)}
 
 
 def test_from_a_probe(tmp_path: Path) -> None:
     faces({"train": 30, "validation": 14, "test": 14}).save(tmp_path / "faces.parquet")
     runs = runs_of(tmp_path, runs={"ce": {}, "tau_norm": {"method": "tau_norm", "after": "ce"}})
-    found = estimate_study(runs, [TODO, TODO], jobs=2, probe=Fixed())
+    found = estimate_study(runs, [AHEAD, AHEAD], jobs=2, probe=Fixed())
     assert found.minutes[runs[0].folder] == pytest.approx(10 * 30 * 2 / 60)
     assert found.minutes[runs[1].folder] < 1  # no training
     assert found.wall == pytest.approx(found.sum)  # one waits for the other
     assert found.source == "estimated from a probe of 5 s, to within a factor of two"
-    assert estimate_study(runs, [TODO, TODO]).minutes == {}
+    assert estimate_study(runs, [AHEAD, AHEAD]).minutes == {}
 
 
 def test_data_that_are_not_here(tmp_path: Path) -> None:
-    found = estimate_study(runs_of(tmp_path, runs={"ce": {}}), [TODO], probe=Fixed())
+    found = estimate_study(runs_of(tmp_path, runs={"ce": {}}), [AHEAD], probe=Fixed())
     assert found.minutes == {}
     assert found.source.startswith("unknown (")
     assert "faces.parquet" in found.source

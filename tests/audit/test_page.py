@@ -9,7 +9,6 @@ import pytest
 
 from evenface.audit.run import audit
 
-from ..serve.page.conftest import browser as browser
 from .conftest import manifest_of
 
 

@@ -36,8 +36,9 @@ Cli = Callable[..., Answer]
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working folder, and a cache of the test's own."""
+    """An empty working folder, a cache of the test's own, and no width that the person's shell or the test runner sets."""
     monkeypatch.setenv("EVENFACE_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("COLUMNS", raising=False)
     folder = tmp_path / "cwd"
     folder.mkdir()
     monkeypatch.chdir(folder)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ from evenface.training.config import TrainConfig
 NAMES = ("anger", "fear", "happiness")  # in the models' order
 COUNTS = {"anger": 9, "fear": 4, "happiness": 20}  # training faces
 FACES = {"test": (12, 5, 30), "validation": (10, 4, 20)}
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 
 @pytest.fixture(scope="session")
@@ -124,18 +122,6 @@ def made(squares: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
     ce = tuple(make_run(root / f"ce-s{s}", squares, "ce", s, 0.8) for s in (0, 1))
     rbcf = tuple(make_run(root / f"rbcf-s{s}", squares, "rbcf", s, 1.1) for s in (0, 1))
     return Made(root, rbcf[0], ce, rbcf)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        pytest.skip("no Chromium or Chrome is installed")
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 Rows = list[dict[str, str]]
