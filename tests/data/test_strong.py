@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from evenface.data.per_face import Share
 from evenface.data.strong import Strong, Weak
-from evenface.data.views import Share
 
 
 FACES = torch.rand(24, 3, 32, 32, generator=torch.Generator().manual_seed(0))

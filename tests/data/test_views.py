@@ -13,12 +13,13 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.transforms import functional as tv
 
-from evenface.data.views import ERASE_AREA, ERASE_RATIO, JITTER, NOISE_STD, VIEWS, Augmentation, Augmenter, Share, second_view
+from evenface.data.per_face import ERASE_AREA, ERASE_RATIO, Share
+from evenface.data.views import JITTER, NOISE_STD, VIEWS, Augmentation, Augmenter, second_view
 from evenface.errors import ConfigError
 
 
 MEAN = (0.55, 0.45, 0.35)
-EVERYTHING = Augmentation(hflip=0.5, erase=0.5, jitter=1.0, rotate=15, scale=0.1, shift=0.1, noise=0.5)
+EVERYTHING = Augmentation(hflip=0.5, erase=0.5, jitter=1.0, rotate=15, scale=0.1, shift=0.1, noise=0.5, rand_augment=2)
 
 
 def colour(n: int, size: int = 16, seed: int = 0) -> Tensor:

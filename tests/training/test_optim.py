@@ -11,6 +11,10 @@ import torch
 from torch import nn
 from torch.optim import lr_scheduler
 
+from evenface.errors import ConfigError
+from evenface.labels import BASIC
+from evenface.models.backbone import Backbone
+from evenface.models.classifier import Classifier, build_classifier
 from evenface.training.config import TrainConfig
 from evenface.training.optim import build_optimizer, lr_factor
 
@@ -138,3 +142,55 @@ def test_sgd_has_momentum_and_frozen_parts_stay_out() -> None:
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.0]
     assert [[p.ndim for p in group["params"]] for group in optimizer.param_groups] == [[4], [1, 1, 1]]
     assert all(group["momentum"] == 0.9 and group["nesterov"] for group in optimizer.param_groups)
+
+
+LAYERS = {  # from the stem to the last layer before the head, written down from the networks' own definitions
+    "dlib_face_resnet_13": [["conv.", "aff."], *[[f"blocks.{i}."] for i in range(13)]],
+    "resnet18": [["conv1.", "bn1."], *[[f"layer{i}.{j}."] for i in (1, 2, 3, 4) for j in (0, 1)]],
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_each_layer_learns_at_a_share_of_the_rate_of_the_next(name: str) -> None:
+    model = build_classifier(name, BASIC, img_size=64)
+    optimizer = build_optimizer(model, TrainConfig(layer_decay=0.5, optimizer="adamw"))
+    found = {id(p): group["lr_scale"] for group in optimizer.param_groups for p in group["params"]}
+    assert found[id(model.head.weight)] == found[id(model.head.bias)] == 1
+    layers = LAYERS[name]
+    for key, p in model.backbone.net.named_parameters():
+        (place,) = (i for i, starts in enumerate(layers) if key.startswith(tuple(starts)))
+        assert found[id(p)] == 0.5 ** (len(layers) - place), key
+    assert len(found) == sum(1 for _ in model.parameters())
+
+
+def test_layers_differ_after_a_step_as_their_rates_do() -> None:
+    """Adam's first step moves every number by its rate, whatever the gradient."""
+    model = build_classifier("resnet18", BASIC, img_size=64)
+    before = {key: p.detach().clone() for key, p in model.named_parameters()}
+    optimizer = build_optimizer(model, TrainConfig(layer_decay=0.5, lr=0.01, weight_decay=0.0))
+    for group in optimizer.param_groups:
+        group["lr"] = 0.01 * group["lr_scale"]  # as the loop does at each step
+    model(torch.rand(4, 3, 64, 64)).logits.square().sum().backward()
+    optimizer.step()
+    moved = {key: float((p.detach() - before[key]).abs().max()) for key, p in model.named_parameters()}
+    assert moved["head.weight"] == pytest.approx(0.01, rel=1e-3)
+    assert moved["backbone.net.layer4.1.bn2.weight"] == pytest.approx(0.005, rel=1e-3)
+    assert moved["backbone.net.conv1.weight"] == pytest.approx(0.01 * 0.5**9, rel=1e-2)
+
+
+def test_a_network_without_layers_is_told() -> None:
+    class Flat(nn.Module):
+        num_features = 4
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            out: torch.Tensor = self.conv(x)
+            return out
+
+    model = Classifier(Backbone(Flat(), "flat", 16, (0.0,) * 3, (1.0,) * 3), BASIC)
+    with pytest.raises(ConfigError, match="'flat' does not tell its layers"):
+        build_optimizer(model, TrainConfig(layer_decay=0.9))
+    build_optimizer(model, TrainConfig())

@@ -5,9 +5,8 @@
     second, undo = second_view("mirror", x, mean)          # T(x), and the way back for its class maps
 
 Parameters are drawn for the *global* batch from torch's CPU generator and each process keeps its share, so that two processes
-train on the same
-pictures as one. Order: affine, mirror, colour jitter, noise, erasing; the second view is made last, so both views share the
-erased box (specs 1).
+train on the same pictures as one. Order: affine, mirror, colour jitter, RandAugment's distortions, noise, erasing; the second view is made
+last, so both views share the erased box (specs 1).
 """
 
 from __future__ import annotations
@@ -20,6 +19,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from evenface.data.distortions import Distortions
+from evenface.data.per_face import Share, chance, erase_box, per_face
 from evenface.errors import ConfigError
 
 
@@ -27,15 +28,14 @@ Undo = Callable[[Tensor], Tensor]
 
 VIEWS = ("mirror", "vertical", "erase", "intensity", "scaling")
 
-ERASE_AREA = (0.02, 0.25)
-ERASE_RATIO = (0.3, 3.3)
 JITTER = (0.4, 0.3, 0.25, 0.05)  # brightness, contrast, saturation, hue: SCAN-CCI's values, the paper names none
 NOISE_STD = 30**0.5 / 255  # EAC: variance 30 on the 0..255 scale
 
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """What is done to a training face. Probabilities and relative sizes are 0 to 1, `rotate` is in degrees, `jitter` scales `JITTER`."""
+    """What is done to a training face. Probabilities and relative sizes are 0 to 1, `rotate` is in degrees, `jitter` scales `JITTER`,
+    `rand_augment` is the number of distortions on average."""
 
     hflip: float = 0.0
     erase: float = 0.0
@@ -44,17 +44,7 @@ class Augmentation:
     scale: float = 0.0
     shift: float = 0.0
     noise: float = 0.0
-
-
-class Share:
-    """The part of a global batch that one process holds: positions rank, rank + world, ... of `total`."""
-
-    def __init__(self, total: int, rank: int = 0, world: int = 1):
-        self.total = total
-        self._local = slice(rank, None, world)
-
-    def of(self, drawn: Tensor) -> Tensor:
-        return drawn[self._local]
+    rand_augment: float = 0.0
 
 
 class Augmenter:
@@ -78,6 +68,7 @@ class Augmenter:
         if a.jitter:
             brightness, contrast, saturation, hue = (a.jitter * v for v in JITTER)
             self._jitter = K.ColorJitter(brightness, contrast, 0.0 if grey else saturation, 0.0 if grey else hue, p=1.0)
+        self._distort = Distortions(a.rand_augment) if a.rand_augment else None
 
     def __call__(self, faces: Tensor, share: Share | None = None) -> Tensor:
         """Augments faces (n, 3, S, S), float32 RGB in [0, 1]; `share` says which part of the global batch they are."""
@@ -86,15 +77,17 @@ class Augmenter:
         if self._affine is not None:
             x = per_face(self._affine, x, share)
         if a.hflip:
-            x = torch.where(_chance(a.hflip, x, share), x.flip(-1), x)
+            x = torch.where(chance(a.hflip, x, share), x.flip(-1), x)
         if self._jitter is not None:
             x = per_face(self._jitter, x, share)
         x = x.expand(-1, 3, -1, -1)
+        if self._distort is not None:
+            x = self._distort(x, share)
         if a.noise:
             noise = share.of(torch.randn(share.total, *x.shape[1:])).to(x.device)
-            x = torch.where(_chance(a.noise, x, share), (x + NOISE_STD * noise).clamp(0, 1), x)
+            x = torch.where(chance(a.noise, x, share), (x + NOISE_STD * noise).clamp(0, 1), x)
         if a.erase:
-            x = erase_box(x, self._mean, share, _chance(a.erase, x, share))
+            x = erase_box(x, self._mean, share, chance(a.erase, x, share))
         return x.contiguous()
 
 
@@ -127,25 +120,3 @@ def second_view(name: str, x: Tensor, mean: Sequence[float] = (0.5, 0.5, 0.5), s
 
 def _same(maps: Tensor) -> Tensor:
     return maps
-
-
-def _chance(p: float, x: Tensor, share: Share) -> Tensor:
-    return share.of(torch.rand(share.total) < p).to(x.device).view(-1, 1, 1, 1)
-
-
-def per_face(layer: K.AugmentationBase2D, x: Tensor, share: Share) -> Tensor:
-    """Runs a kornia layer with parameters drawn for the global batch, of which this process takes its share."""
-    drawn = layer.forward_parameters(torch.Size((share.total, *x.shape[1:])))
-    for key, value in drawn.items():
-        if key not in ("order", "forward_input_shape") and value.ndim and len(value) == share.total:
-            drawn[key] = share.of(value)
-    drawn["forward_input_shape"] = torch.tensor(x.shape)
-    out: Tensor = layer(x, params=drawn)
-    return out
-
-
-def erase_box(x: Tensor, mean: Tensor, share: Share, chosen: Tensor | float) -> Tensor:
-    """Fills one random box in each chosen face with the mean colour; every other pixel keeps its value to the bit."""
-    layer = K.RandomErasing(ERASE_AREA, ERASE_RATIO, value=1.0, p=1.0)  # it fills with one number, so it only marks the box
-    box = per_face(layer, x.new_zeros(len(x), 1, *x.shape[-2:]), share)
-    return torch.lerp(x, mean.to(x), box * chosen)  # exact where the weight is 0 or 1, and much faster than `where`

@@ -142,6 +142,10 @@ class DlibFaceResNet(nn.Module):
             affine.weight.fill_(1.0)
             affine.bias.zero_()
 
+    def group_matcher(self, coarse: bool = False) -> dict[str, str]:
+        """Which parameters make a layer, as timm's networks tell it: the stem, then each block; coarse or not, it is the same."""
+        return {"stem": r"^(?:conv|aff)\.", "blocks": r"^blocks\.(\d+)"}
+
     def stem(self, x: Tensor) -> Tensor:
         """What comes before the blocks: (B, 3, H, W) -> (B, 32, about H / 4, about W / 4)."""
         return F.max_pool2d(F.relu(conv_affine(x, self.conv, self.aff), inplace=True), 3, 2)

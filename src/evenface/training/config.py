@@ -32,7 +32,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "hflip": (0, 1), "erase": (0, 1), "noise": (0, 1), "label_noise": (0, 1), "shift": (0, 1), "rotate": (0, 180), "jitter": (0, 10),
     "val_fraction": (_TINY, _BELOW_1), "ema": (_TINY, _BELOW_1), "dropout": (0, _BELOW_1), "scale": (0, _BELOW_1),
     "lr": (_TINY, math.inf), "lr_gamma": (_TINY, math.inf), "clip_grad": (_TINY, math.inf), "weight_decay": (0, math.inf),
-    "warmup_epochs": (0, math.inf),
+    "warmup_epochs": (0, math.inf), "rand_augment": (0, 10), "layer_decay": (_TINY, 1),
 }  # fmt: skip
 
 
@@ -77,12 +77,18 @@ class TrainConfig:
     scale: float = _field(0.0, "largest relative change of size", "augmentation")
     shift: float = _field(0.0, "largest shift, relative to the side", "augmentation")
     noise: float = _field(0.0, "probability of Gaussian noise (variance 30 on the 0..255 scale)", "augmentation")
+    rand_augment: float = _field(
+        0.0, "distortions of RandAugment per face, on average (turn, shear, light, posterize, ...)", "augmentation"
+    )
 
     # Optimisation
     epochs: int = _field(60, "passes over the training split", "optimisation")
     batch_size: int = _field(32, "faces per step, over all processes", "optimisation", ("-b",))
     optimizer: Literal["adam", "adamw", "sgd"] = _field("adam", "adam couples the weight decay as the paper does", "optimisation")
     lr: float = _field(1e-4, "learning rate", "optimisation")
+    layer_decay: float = _field(
+        1.0, "factor of the learning rate from each layer of the backbone to the one before it; 1: one rate for all", "optimisation"
+    )
     weight_decay: float = _field(1e-4, "weight decay", "optimisation")
     schedule: Literal["exponential", "cosine", "onecycle", "constant"] = _field(
         "exponential", "course of the learning rate", "optimisation"

@@ -24,8 +24,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from evenface.data.per_face import Share
 from evenface.data.store import FaceStore, to_float
-from evenface.data.views import Share, second_view
+from evenface.data.views import second_view
 from evenface.errors import ModelError, TrainingError
 from evenface.files import write_text
 from evenface.methods.base import Method, Picture
@@ -330,7 +331,9 @@ class Loop:
         return tuple(bool(value) for value in told.tolist())
 
     def _lr(self) -> float:
-        return float(self.optimizer.param_groups[0]["lr"])
+        """The rate of a parameter that learns at no multiple of it."""
+        group = self.optimizer.param_groups[0]
+        return float(group["lr"] / group["lr_scale"])
 
     def _check_finite(self) -> None:
         pending, self._unchecked = self._unchecked, []

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
 
+from evenface.errors import ConfigError
+from evenface.models.backbone import Backbone
 from evenface.training.config import TrainConfig
 
 
@@ -15,13 +18,19 @@ def build_optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.Optim
 
     `adam` adds the weight decay to the gradient (coupled L2, the paper's), for every parameter that a method has not marked with
     `no_decay = True`. `adamw` and `sgd` leave biases, scales and other vectors undecayed. A parameter that a method has marked with an
-    `lr_scale` learns at that multiple of the rate.
+    `lr_scale` learns at that multiple of the rate, and one of a backbone besides at `layer_decay` to the power of its distance
+    from the last layer (layer-wise decay: Clark et al., ELECTRA, ICLR 2020; what counts as a layer says timm's `group_matcher`).
+
+    Raises:
+        ConfigError: `layer_decay` below 1, and a backbone that does not tell its layers.
     """
     params = [p for p in module.parameters() if p.requires_grad]
+    depth = _below_the_head(module) if config.layer_decay != 1 else {}
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for p in params:
         spared = getattr(p, "no_decay", False) or (config.optimizer != "adam" and p.ndim <= 1)
-        groups.setdefault((float(getattr(p, "lr_scale", 1.0)), not spared), []).append(p)
+        scale = float(getattr(p, "lr_scale", 1.0)) * config.layer_decay ** depth.get(p, 0)
+        groups.setdefault((scale, not spared), []).append(p)
     settings = [
         {"params": members, "weight_decay": config.weight_decay if decayed else 0.0, "lr_scale": scale}
         for (scale, decayed), members in groups.items()
@@ -31,6 +40,23 @@ def build_optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.Optim
     if config.optimizer == "adamw":
         return torch.optim.AdamW(settings, lr=config.lr, fused=_fused(params))
     return torch.optim.SGD(settings, lr=config.lr, momentum=0.9, nesterov=True)
+
+
+def _below_the_head(module: nn.Module) -> dict[nn.Parameter, int]:
+    """How many layers lie between a parameter and the head, 1 and more; those of no backbone are left out."""
+    from timm.models import group_parameters
+
+    found = {}
+    for part in module.modules():
+        if not isinstance(part, Backbone):
+            continue
+        matcher: Any = getattr(part.net, "group_matcher", None)
+        if matcher is None:
+            raise ConfigError(f"The backbone '{part.name}' does not tell its layers; leave --layer-decay out.")
+        layer_of = group_parameters(part.net, matcher(coarse=False), reverse=True)
+        layers = max(layer_of.values()) + 1
+        found.update({p: layers - layer_of[name] for name, p in part.net.named_parameters()})
+    return found
 
 
 def _fused(params: list[nn.Parameter]) -> bool:

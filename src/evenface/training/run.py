@@ -19,10 +19,11 @@ from lightning_fabric import Fabric
 from rich.console import Console
 
 from evenface.data.manifest import Manifest
+from evenface.data.per_face import Share
 from evenface.data.store import FaceStore, open_store
 from evenface.data.strong import Strong, Weak
 from evenface.data.unlabelled import read_unlabelled
-from evenface.data.views import Augmentation, Augmenter, Share
+from evenface.data.views import Augmentation, Augmenter
 from evenface.devices import channels_last_pays, resolve_device, resolve_precision
 from evenface.errors import ConfigError, ModelError
 from evenface.methods import create_method
@@ -222,7 +223,7 @@ def build_loop(
             use_buffers=True,
         )
     wrapped, optimizer = fabric.setup(trainee, build_optimizer(trainee, config))
-    augmentation = Augmentation(config.hflip, config.erase, config.jitter, config.rotate, config.scale, config.shift, config.noise)
+    augmentation = Augmentation(**{field.name: getattr(config, field.name) for field in dataclasses.fields(Augmentation)})
     pictures: dict[Picture, Callable[[torch.Tensor, Share], torch.Tensor]] = {
         "run": Augmenter(augmentation, mean, grey=train.channels == 1),
         "weak": Weak(),
