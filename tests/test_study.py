@@ -146,6 +146,7 @@ def test_the_name_tells_settings_apart_but_for_those_that_change_no_number() -> 
         ({"runs": {"a": {"after": "b"}, "b": {"after": "a"}}}, "wait for one another"),
         ({"runs": {"a": {}, "b": {"after": "a", "init": "none"}}}, "'b' has `init` and `after`"),
         ({"runs": {"a": {}, "b": {"classes": 8}}}, "'a' (classes: 7) and 'b' (classes: 8) cannot share a table"),
+        ({"runs": {"a": {}, "b": {"labels": "max"}}}, "'b' (labels: max) cannot share a table"),
         ({"runs": {"a": {}, "b": {"exclude": "x.txt"}}}, "'b' (exclude: x.txt) cannot share a table"),
         (
             {"base": {"dataset": "folder"}, "runs": {"a": {"data_dir": "x"}, "b": {"data_dir": "y"}}},
