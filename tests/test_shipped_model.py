@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -14,6 +15,7 @@ from evenface.errors import ConfigError
 from evenface.labels import BASIC
 from evenface.model_folder import load_model, read_config
 from evenface.runs import model_card
+from evenface.study import plan, read_recipe
 
 
 NAME = "ferplus-rbcf"
@@ -42,6 +44,20 @@ def test_its_card_is_what_its_facts_say() -> None:
     assert model_card(NAME) == (folder / "README.md").read_text(encoding="utf-8")
     assert zoo.sha256_of(folder / "README.md") == json.loads((folder / "card.json").read_text())["card_sha256"]
     assert not re.search(r"(?<![\w.:/~])/\w+/", (folder / "card.json").read_text())  # no place on anybody's machine
+
+
+def test_the_recipe_trains_it_again() -> None:
+    """The settings on its card, which were written by the run, are those of the recipe, and the recipe's comment names the run."""
+    path = Path(__file__).resolve().parents[1] / "recipes" / "ship_ferplus.yaml"
+    runs = {run.base: run for run in plan(read_recipe(path))}
+    settings = json.loads((zoo.model_path(NAME) / "card.json").read_text())["run"]["settings"]
+    ours = runs[NAME.removeprefix("ferplus-")].config
+    assert {name: getattr(ours, name) for name in settings} == settings
+    beside = dataclasses.asdict(runs["ce_two_views"].config)
+    differ = {name for name, value in dataclasses.asdict(ours).items() if beside[name] != value}
+    assert differ == {"method", "method_options", "output"}
+    folder = runs[NAME.removeprefix("ferplus-")].folder
+    assert path.read_text().count(f"runs/ship_ferplus/{folder.name}") == 2
 
 
 def test_it_answers_for_a_photo_without_any_setting() -> None:

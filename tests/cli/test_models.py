@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from evenface import zoo
+from evenface.model_folder import load_model
 
 
 BYTES = b"a network" * 20_000
@@ -169,3 +171,20 @@ def test_help_imports_nothing_heavy() -> None:
     code += f"print(*[name for name in {heavy!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.splitlines()[-1] == ""
+
+
+def test_a_model_is_packed_and_answers_as_before(cli: Any, tmp_path: Path) -> None:
+    out = tmp_path / "mine"
+    text = cli("models", "pack", "ferplus-rbcf", out, "--precision", "fp32", "--licence", "in words").out
+    size = (out / "model.safetensors").stat().st_size
+    assert text == f"written   {out} ({size / 1e6:.1f} MB)\n"
+    assert json.loads((out / "config.json").read_text())["licence"] == "in words"
+    given = zoo.model_path("ferplus-rbcf")
+    assert size > 1.9 * (given / "model.safetensors").stat().st_size
+    mine, theirs = load_model(out)[0].state_dict(), load_model(given)[0].state_dict()
+    assert all(torch.equal(mine[key], value) for key, value in theirs.items())
+    for words, told in ((("ferplus-rbcf", out), "exists already"), ((tmp_path / "wrong", tmp_path / "new"), "wrong")):
+        answer = cli("models", "pack", *words)
+        assert answer.code == 2
+        assert told in answer.err
+    assert not (tmp_path / "new").exists()

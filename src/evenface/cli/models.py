@@ -3,6 +3,7 @@
   evenface models list
   evenface models info yunet
   evenface models card runs/x --notes words.md
+  evenface models pack runs/x my_model --licence "CC BY 4.0"
   evenface models download yunet
   evenface models download yunet --from face_detection_yunet_2023mar.onnx
 
@@ -38,6 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--notes", type=Path, metavar="FILE", help="keep the words of this Markdown file in the card from now on, and write it"
     )
     card.set_defaults(run=run_card)
+
+    packed = verbs.add_parser("pack", help="a model folder to give away, with half the bytes", allow_abbrev=False)
+    packed.add_argument("name", metavar="RUN", help="a run folder or a model folder")
+    packed.add_argument("out", metavar="FOLDER", help="the folder to make")
+    packed.add_argument("--precision", choices=["fp16", "fp32"], default="fp16", help="of the weights in the file (default: fp16)")
+    packed.add_argument("--licence", metavar="WORDS", help="of the weights; default: as the model says, if it does")
+    packed.set_defaults(run=run_pack)
 
     download = verbs.add_parser("download", help="fetch a file into the cache, checked by its SHA-256", allow_abbrev=False)
     download.add_argument("name", metavar="NAME", nargs="?", help="a name of the list")
@@ -101,6 +109,15 @@ def run_card(args: argparse.Namespace) -> int:
         print(f"written   {renew_card(args.name)}")
     else:
         print(model_card(args.name), end="")
+    return 0
+
+
+def run_pack(args: argparse.Namespace) -> int:
+    from evenface import zoo
+    from evenface.pack import pack
+
+    folder = pack(args.name, args.out, args.precision, licence=args.licence)
+    print(f"written   {folder} ({_megabytes(zoo.weights_file(folder).stat().st_size)})")
     return 0
 
 
