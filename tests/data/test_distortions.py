@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
+import kornia.augmentation as K
 import pytest
 import torch
 
 from evenface.data.distortions import KINDS, Distortions
-from evenface.data.per_face import Share
+from evenface.data.per_face import Share, per_face
 
 
 def test_none_changes_nothing() -> None:
@@ -49,3 +51,18 @@ def test_grey_stays_grey() -> None:
     grey = torch.rand(200, 1, 16, 16).expand(-1, 3, -1, -1)
     found = Distortions(5.0)(grey, Share(200))
     torch.testing.assert_close(found[:, 0], found[:, 2], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("picked", [[], [0], [1, 4, 5], list(range(6))])
+@pytest.mark.parametrize("make", [lambda: K.RandomAffine(degrees=40.0, p=1.0), lambda: K.RandomPosterize((3.0, 6.0), p=1.0)])
+def test_chosen_faces_become_what_all_would_and_the_others_stay(make: Callable[[], K.AugmentationBase2D], picked: list[int]) -> None:
+    faces = torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(5))
+    chosen = torch.tensor([i in picked for i in range(6)])
+    found = []
+    for mask in (None, chosen):
+        torch.manual_seed(6)
+        found.append(per_face(make(), faces, Share(6), mask))
+    everyone, some = found
+    for i in range(6):
+        torch.testing.assert_close(some[i], everyone[i] if i in picked else faces[i], atol=1e-6, rtol=0)
+        assert i in picked or torch.equal(some[i], faces[i])

@@ -10,6 +10,7 @@ magnitude 9 of 30. On grey faces saturation does nothing.
 from __future__ import annotations
 
 import kornia.augmentation as K
+import torch
 from torch import Tensor
 
 from evenface.data.per_face import Share, per_face
@@ -26,23 +27,23 @@ class Distortions:
     """
 
     def __init__(self, n: float) -> None:
-        p = n / KINDS
+        self._p = n / KINDS
         self._layers: list[K.AugmentationBase2D] = [
-            K.RandomAffine(degrees=30.0, padding_mode="border", p=p),
-            K.RandomAffine(degrees=0.0, shear=(-15.0, 15.0), padding_mode="border", p=p),
-            K.RandomAffine(degrees=0.0, translate=(0.15, 0.15), padding_mode="border", p=p),
-            K.RandomBrightness((0.5, 1.5), p=p),
-            K.RandomContrast((0.5, 1.5), p=p),
-            K.RandomSaturation((0.3, 1.7), p=p),
-            K.RandomSharpness(0.9, p=p),
-            K.RandomPosterize((4.0, 8.0), p=p),
-            K.RandomSolarize(0.3, 0.1, p=p),
-            K.RandomEqualize(p=p),
+            K.RandomAffine(degrees=30.0, padding_mode="border", p=1.0),
+            K.RandomAffine(degrees=0.0, shear=(-15.0, 15.0), padding_mode="border", p=1.0),
+            K.RandomAffine(degrees=0.0, translate=(0.15, 0.15), padding_mode="border", p=1.0),
+            K.RandomBrightness((0.5, 1.5), p=1.0),
+            K.RandomContrast((0.5, 1.5), p=1.0),
+            K.RandomSaturation((0.3, 1.7), p=1.0),
+            K.RandomSharpness(0.9, p=1.0),
+            K.RandomPosterize((4.0, 8.0), p=1.0),
+            K.RandomSolarize(0.3, 0.1, p=1.0),
+            K.RandomEqualize(p=1.0),
         ]
 
     def __call__(self, faces: Tensor, share: Share) -> Tensor:
         """Faces (n, 3, S, S), float32 RGB in [0, 1]; `share` says which part of the global batch they are."""
         x = faces
         for layer in self._layers:
-            x = per_face(layer, x, share)
+            x = per_face(layer, x, share, share.of(torch.rand(share.total) < self._p))
         return x.clamp(0, 1)

@@ -32,15 +32,28 @@ def chance(p: float, x: Tensor, share: Share) -> Tensor:
     return share.of(torch.rand(share.total) < p).to(x.device).view(-1, 1, 1, 1)
 
 
-def per_face(layer: K.AugmentationBase2D, x: Tensor, share: Share) -> Tensor:
-    """Runs a kornia layer with parameters drawn for the global batch, of which this process takes its share."""
+def per_face(layer: K.AugmentationBase2D, x: Tensor, share: Share, chosen: Tensor | None = None) -> Tensor:
+    """Runs a kornia layer with parameters drawn for the global batch, of which this process takes its share.
+
+    Args:
+        layer: made with p = 1; kornia computes all faces where it is to change some.
+        chosen: which of this process's faces it changes (n,), bool, on the CPU; None is all. The others are not computed.
+    """
     drawn = layer.forward_parameters(torch.Size((share.total, *x.shape[1:])))
+    rows = None if chosen is None else chosen.nonzero().squeeze(1)
     for key, value in drawn.items():
         if key not in ("order", "forward_input_shape") and value.ndim and len(value) == share.total:
-            drawn[key] = share.of(value)
-    drawn["forward_input_shape"] = torch.tensor(x.shape)
-    out: Tensor = layer(x, params=drawn)
-    return out
+            mine = share.of(value)
+            drawn[key] = mine if rows is None else mine[rows]
+    if rows is None:
+        drawn["forward_input_shape"] = torch.tensor(x.shape)
+        out: Tensor = layer(x, params=drawn)
+        return out
+    if not len(rows):
+        return x
+    drawn["forward_input_shape"] = torch.tensor((len(rows), *x.shape[1:]))
+    rows = rows.to(x.device)
+    return x.index_copy(0, rows, layer(x[rows], params=drawn))
 
 
 def erase_box(x: Tensor, mean: Tensor, share: Share, chosen: Tensor | float) -> Tensor:
