@@ -1,7 +1,7 @@
 # The service on a CPU, with the model that ships inside the package.
 #
 #     docker build -t evenface .
-#     docker run --rm -p 8000:8000 -e EVENFACE_TOKEN=... --read-only --memory 3g evenface
+#     docker run --rm -p 8000:8000 -e EVENFACE_TOKEN=... --read-only --memory 4g evenface
 #     docker run --rm -p 8000:8000 -e EVENFACE_TOKEN=... -v ./runs/first:/model:ro evenface --model /model
 #
 # PyTorch's usual wheels carry CUDA, some gigabytes. Name an index with its CPU wheels to leave that out:

@@ -179,8 +179,10 @@ def _standing(board: Board, seeds: Sequence[int]) -> str:
     """How much of the recipe is there, and what that means."""
     done, whole = len(board.runs) - len(board.first.missing), len(board.runs)
     methods, of = len(board.first.comparison.methods), len(board.recipe.runs)
+    twice = " (cross-entropy stands twice, on one view and on both)" if {"ce", "ce_two_views"} <= set(board.recipe.runs) else ""
     text = (
-        f"**{done} of {whole} runs are done: {methods} of {of} methods, seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}.**"
+        f"**{done} of {whole} runs are done: {methods} of {of} methods{twice}, seed{'s' if len(seeds) > 1 else ''} "
+        f"{', '.join(map(str, seeds))}.**"
     )
     if len(seeds) == 1:
         return text + (
