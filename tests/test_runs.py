@@ -16,12 +16,13 @@ import yaml
 from PIL import Image
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix
 
+from evenface.answers import score_answers
 from evenface.data.manifest import Manifest, build
 from evenface.errors import ConfigError, LabelError, ModelError
 from evenface.labels import BASIC
 from evenface.model_folder import read_config
 from evenface.runs import compare, evaluate
-from evenface.training.config import TrainConfig
+from evenface.training.config import TrainConfig, load_config
 from evenface.training.run import train
 
 
@@ -283,3 +284,16 @@ def test_compare_under_a_prior(run: Path) -> None:
         compare([run], prior="balanced", resamples=50)
     with pytest.raises(ConfigError, match="Unknown prior"):
         compare([run], prior="flat")
+
+
+def test_a_run_is_compared_with_another_tools_answers(run: Path, tmp_path: Path) -> None:
+    evaluate(run, split="test", device="cpu")
+    data = load_config(run / "config.yaml").data_dir
+    true = pq.read_table(run / "predictions-test.parquet")["label"].to_pylist()
+    ids = pq.read_table(run / "predictions-test.parquet")["id"].to_pylist()
+    lines = ["id,label", *(f"{name},{label}" for name, label in zip(ids, true, strict=True))]
+    (tmp_path / "right.csv").write_text("\n".join(lines) + "\n")
+    score_answers(tmp_path / "right.csv", dataset="manifest", data_dir=data, output=tmp_path / "right")
+    comparison, _ = compare([run, tmp_path / "right"])
+    assert [m.method for m in comparison.methods] == ["ce", "right"]
+    assert comparison.methods[1].mean("overall") == 1.0

@@ -19,6 +19,7 @@ from typing import Any, cast
 import numpy as np
 
 from evenface import zoo
+from evenface.answers import scored_answers
 from evenface.calibration import PRIORS, as_logits
 from evenface.cards import folder as cards
 from evenface.cards.page import card
@@ -31,7 +32,7 @@ from evenface.evaluation.aggregate import DECIMALS, expert_weights, weighted
 from evenface.evaluation.compare import Comparison, RunPredictions, compare_runs, method_labels
 from evenface.evaluation.evaluate import predict, predict_experts
 from evenface.evaluation.metrics import AGGREGATES
-from evenface.evaluation.records import Predictions, read_predictions, summarise, write_metrics, write_predictions
+from evenface.evaluation.records import Evaluation, Predictions, read_predictions, summarise, write_metrics, write_predictions
 from evenface.evaluation.records import stem_of as stem_of
 from evenface.labels import require_same
 from evenface.model_folder import CONFIG, ModelConfig, load_model, read_config, standing
@@ -44,16 +45,6 @@ from evenface.training.folder import train_fingerprint
 
 TTA = ("none", "flip", "experts")
 _NO_METHOD = ("seed", "output", "device", "workers", "store", "save_minutes", "tensorboard", "watch", "precision")
-
-
-@dataclasses.dataclass(frozen=True)
-class Evaluation:
-    """What `evaluate` found and where it wrote it; `metrics` is the content of metrics-<split>.json."""
-
-    metrics: dict[str, Any]
-    train_counts: dict[str, int] | None
-    metrics_file: Path
-    predictions_file: Path
 
 
 def evaluate(
@@ -176,7 +167,8 @@ def compare(
 ) -> tuple[Comparison, dict[str, int] | None]:
     """Runs that were evaluated on the same split, side by side; the first one's method is the baseline.
 
-    Runs that differ in nothing but their seed are one method. Returns the comparison and the first run's training faces per class.
+    Runs that differ in nothing but their seed are one method; a folder of `evenface.answers.score_answers` stands for itself.
+    Returns the comparison and the first run's training faces per class.
 
     Raises:
         ConfigError: a folder that is no run, or a run without predictions on that split.
@@ -187,11 +179,19 @@ def compare(
     if prior not in PRIORS:
         raise ConfigError(unknown_name("prior", prior, PRIORS))
     stem = stem_of(split, tta, prior)
-    options, found, counts, optimistic = [], [], None, []
+    options: list[tuple[Path, TrainConfig, ModelConfig]] = []
+    table: list[RunPredictions] = []
+    counts, optimistic = None, []
     for entry in runs:
+        answers = scored_answers(Path(entry), split, tta, prior)
+        if answers is not None:  # another tool's: its folder's name stands for its method
+            table.append(RunPredictions.of(str(entry), Path(entry).name, 0, answers))
+            continue
         config, folder, model_path = find_model(Path(entry))
         if config is None or folder != Path(entry):
-            raise ConfigError(f"{entry} is a model folder; compare takes run folders, which know their seed and settings.")
+            raise ConfigError(
+                f"{entry} is a model folder; compare takes run folders, which know their seed and settings, and scored answers."
+            )
         file = folder / f"predictions-{stem}.parquet"
         if not is_scored(folder, split, tta, prior):
             since = "trained on" if prior == "model" else "trained on or calibrated"
@@ -203,9 +203,9 @@ def compare(
         if chosen_on(about, split) or learned_from_all(about):
             optimistic.append(str(folder))
         options.append((folder, config, about))
-        found.append((folder, config.seed, read_predictions(file)))
-    labels = labels_of(options)
-    table = [RunPredictions.of(str(folder), label, seed, p) for (folder, seed, p), label in zip(found, labels, strict=True)]
+        table.append(RunPredictions.of(str(folder), "", config.seed, read_predictions(file)))
+    labels = iter(labels_of(options) if options else ())
+    table = [run if run.method else dataclasses.replace(run, method=next(labels)) for run in table]
     comparison = compare_runs(table, without_duplicates=without_duplicates, resamples=resamples)
     if optimistic:
         note = (

@@ -4,6 +4,10 @@ evenface evaluate runs/x --split test
 evenface evaluate runs/x --split test --tta flip
 evenface evaluate runs/x --split test --prior balanced
 evenface evaluate model_folder --dataset ferplus --data-dir DIR -o scores
+evenface evaluate deepface.csv --dataset ferplus --data-dir DIR -o scores/deepface
+
+The last scores another tool's answers, a table with `id` and a column per expression (or `label`); `evenface compare` takes such folders
+too.
 """
 
 from __future__ import annotations
@@ -11,12 +15,22 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evenface.cli.flags import add_scoring, scoring
 
 
+if TYPE_CHECKING:
+    from evenface.evaluation.records import Evaluation
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("target", metavar="RUN", type=Path, help="a run folder, a model folder, or the name of a model that ships")
+    parser.add_argument(
+        "target",
+        metavar="RUN",
+        type=Path,
+        help="a run folder, a model folder, the name of a model that ships, or a table of answers (.csv, .parquet)",
+    )
     parser.add_argument("--split", default="test", choices=["train", "validation", "test"], help="default: test")
     parser.add_argument("--dataset", help="score on this data set (default: the run's)")
     parser.add_argument("--data-dir", help="where it lies (default: the run's)")
@@ -37,11 +51,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from evenface.answers import is_answers
     from evenface.cli.output import console, progress_bar
-    from evenface.report.tables import per_class_table
     from evenface.runs import evaluate
 
     how, out = scoring(args), console()
+    if is_answers(args.target):
+        return _answers(args)
     with progress_bar(out, "scoring") as reach:
         found = evaluate(
             args.target,
@@ -55,6 +71,26 @@ def run(args: argparse.Namespace) -> int:
             command=["evenface", *sys.argv[1:]],
             progress=reach,
         )
+    return _show(found)
+
+
+def _answers(args: argparse.Namespace) -> int:
+    from evenface.answers import score_answers
+    from evenface.errors import ConfigError
+
+    if args.dataset is None or args.output is None:
+        raise ConfigError("Answers are scored on the faces of --dataset and --data-dir, and the scores go to the folder -o; give them.")
+    if (args.tta, args.prior) != ("none", "model"):
+        raise ConfigError("Answers are scored as they are; leave out --tta and --prior.")
+    given = {"dataset": args.dataset, "data_dir": args.data_dir, "split": args.split, "workers": args.workers}
+    return _show(score_answers(args.target, **given, output=args.output, command=["evenface", *sys.argv[1:]]))
+
+
+def _show(found: Evaluation) -> int:
+    from evenface.cli.output import console
+    from evenface.report.tables import per_class_table
+
+    out = console()
     out.print(per_class_table(found.metrics, found.train_counts))
     out.print(f"written   {found.metrics_file}\n          {found.predictions_file}", highlight=False, soft_wrap=True)
     return 0

@@ -82,6 +82,16 @@ class Predictions:
             raise DataError("The probabilities of an image must be at least 0 and sum to 1; give the softmax, not the logits.")
 
 
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What was found and where it was written; `metrics` is the content of metrics-<split>.json."""
+
+    metrics: dict[str, Any]
+    train_counts: dict[str, int] | None
+    metrics_file: Path
+    predictions_file: Path
+
+
 def stem_of(split: str, tta: str, prior: str = "model") -> str:
     """The part of `predictions-<stem>.parquet` and `metrics-<stem>.json` that says what was scored, and how."""
     return "-".join([split, *([] if tta == "none" else [tta]), *([] if prior == "model" else [prior])])

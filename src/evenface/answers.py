@@ -1,0 +1,165 @@
+"""Answers of another tool, scored on the same faces and with the same intervals as a model, and compared with models.
+
+    score_answers("deepface.csv", dataset="ferplus", data_dir=DIR, output="scores/deepface")
+    compare(["runs/rbcf", "scores/deepface"])
+
+The file is a CSV or a Parquet table with a row per face: `id`, as the data set names it (`Manifest.ids`), and either a column per
+expression (`p_fear` or `fear`; probabilities, percent or any numbers from 0 on) or `label`, the decision. Names may be aliases (`happy`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+
+from evenface.data.duplicates import duplicates_of_train
+from evenface.errors import ConfigError, DataError, LabelError
+from evenface.evaluation.records import Evaluation, Predictions, read_predictions, stem_of, summarise, write_metrics, write_predictions
+from evenface.labels import canonical
+from evenface.training.config import TrainConfig
+from evenface.training.data import load_manifest
+
+
+SUFFIXES = (".csv", ".parquet")
+
+
+def is_answers(target: Path) -> bool:
+    """Whether a target of `evenface evaluate` is a file of answers."""
+    return target.suffix.lower() in SUFFIXES and not target.is_dir()
+
+
+def score_answers(
+    file: str | os.PathLike[str],
+    *,
+    dataset: str,
+    data_dir: str | None = None,
+    split: str = "test",
+    output: str | os.PathLike[str],
+    workers: int = 2,
+    command: Sequence[str] = (),
+) -> Evaluation:
+    """Scores a file of answers on one split of a data set; writes `metrics-<split>.json` and `predictions-<split>.parquet`.
+
+    Faces of other splits in the file are left alone. Expressions that the data set does not have are left out, and what is left decides.
+
+    Raises:
+        ConfigError: an output that is a file.
+        DataError: no such file, a face of the split without an answer or with two, or columns missing.
+        LabelError: a decision that is none of the data set's expressions.
+    """
+    path, where = Path(file), Path(output)
+    if where.is_file():
+        raise ConfigError(f"{where} is a file; -o/--output names the folder for the two files.")
+    table = _read(path)
+    protocol: Any = "validation" if split == "validation" else "paper"  # nothing is set aside but where it is asked for
+    manifest = load_manifest(TrainConfig(dataset=dataset, data_dir=data_dir, protocol=protocol))
+    part, names = manifest.split(split), manifest.class_names
+    rows = _rows_of(part.ids(), table, path, f"{manifest.name} {split}")
+    probabilities = _probabilities(table.take(pa.array(rows)), names, path)
+    duplicates = np.asarray(duplicates_of_train(manifest, split, workers), dtype=bool)
+    predictions = Predictions(tuple(part.ids()), part.targets(), probabilities.argmax(axis=1), probabilities, duplicates, names)
+    about = {
+        "command": shlex.join(command),
+        "run": where.resolve().name,
+        "answers": path.name,
+        "seeds": [],
+        "tta": "none",
+        "prior": "model",
+    }
+    metrics = summarise(predictions.true, predictions.predicted, names, duplicates, dataset=manifest.name, split=split, provenance=about)
+    stem = stem_of(split, "none")
+    files = where / f"metrics-{stem}.json", where / f"predictions-{stem}.parquet"
+    write_predictions(files[1], predictions)
+    write_metrics(files[0], metrics)
+    return Evaluation(metrics, manifest.counts("train") if "train" in manifest.splits else None, *files)
+
+
+def scored_answers(folder: Path, split: str, tta: str, prior: str) -> Predictions | None:
+    """What `score_answers` left in a folder; None where it did not.
+
+    Raises:
+        ConfigError: it is there, and not for that split or way of scoring.
+        DataError: a damaged file.
+    """
+    found = sorted(folder.glob("metrics-*.json")) if not (folder / "config.yaml").exists() else []
+    if not any("answers" in json.loads(file.read_text(encoding="utf-8")) for file in found):
+        return None
+    if (tta, prior) != ("none", "model"):
+        raise ConfigError(f"{folder} holds another tool's answers as they are; compare without --tta and --prior.")
+    file = folder / f"predictions-{stem_of(split, tta, prior)}.parquet"
+    if not file.is_file():
+        raise ConfigError(f"{folder} has not been scored on {split}; run: evenface evaluate ANSWERS.csv --split {split} -o {folder}")
+    return read_predictions(file)
+
+
+def _read(path: Path) -> pa.Table:
+    try:
+        if path.suffix.lower() == ".parquet":
+            table = pq.read_table(path)
+        else:
+            text = pacsv.ConvertOptions(column_types={"id": pa.string(), "label": pa.string()})
+            table = pacsv.read_csv(path, convert_options=text)
+    except FileNotFoundError:
+        raise DataError(f"There is no {path}; give a run, a model folder, or a table of answers (.csv, .parquet).") from None
+    except (OSError, pa.ArrowInvalid) as error:
+        raise DataError(f"{path} cannot be read as a table ({str(error).splitlines()[0]}).") from error
+    if "id" not in table.column_names:
+        raise DataError(f"{path} needs a column `id` with the data set's name of each face; it has {', '.join(table.column_names)}.")
+    return table
+
+
+def _rows_of(ids: Sequence[str], table: pa.Table, path: Path, what: str) -> list[int]:
+    """The row of each face."""
+    given = [str(name) for name in table["id"].to_pylist()]
+    place = {name: row for row, name in enumerate(given)}
+    missing = [name for name in ids if name not in place]
+    if missing:
+        raise DataError(
+            f"{path} has no answer for {len(missing)} of the {len(ids)} faces of {what}, such as {missing[0]}; give one for each."
+        )
+    counts = Counter(given)
+    twice = next((name for name in ids if counts[name] > 1), None)
+    if twice is not None:
+        raise DataError(f"{path} answers {counts[twice]} times for the face {twice}; give one answer for each.")
+    return [place[name] for name in ids]
+
+
+def _probabilities(table: pa.Table, names: Sequence[str], path: Path) -> np.ndarray:
+    """(n, L) float32, each row sums to 1; 0 and 1 where only decisions are given."""
+    columns = {}
+    for column in table.column_names:
+        try:
+            columns[canonical(column.removeprefix("p_"))] = column
+        except LabelError:
+            continue  # a column of something else
+    absent = [name for name in names if name not in columns]
+    if not absent:
+        try:
+            scores = np.stack([table[columns[name]].to_numpy().astype(np.float64) for name in names], axis=1)
+        except (ValueError, TypeError, pa.ArrowInvalid) as error:
+            raise DataError(f"{path}: the columns of the expressions must hold numbers ({error}).") from error
+        sums = scores.sum(axis=1, keepdims=True)
+        if not (np.isfinite(scores).all() and (scores >= 0).all() and (sums > 0).all()):
+            raise DataError(f"{path}: the scores of a face must be numbers from 0 on that are not all 0; give probabilities, not logits.")
+        shares: np.ndarray = scores / sums
+        return shares.astype(np.float32)
+    if "label" not in table.column_names:
+        raise DataError(f"{path} needs a column for each expression or a column `label`; it lacks {', '.join(absent)}.")
+    position = {name: index for index, name in enumerate(names)}
+    decided = np.zeros((table.num_rows, len(names)), np.float32)
+    for row, label in enumerate(table["label"].to_pylist()):
+        name = canonical(str(label))
+        if name not in position:
+            raise LabelError(f"{path} answers {label}, which is none of the data set's expressions {', '.join(names)}.")
+        decided[row, position[name]] = 1.0
+    return decided
