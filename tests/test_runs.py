@@ -18,7 +18,7 @@ from sklearn.metrics import balanced_accuracy_score, confusion_matrix
 
 from evenface.answers import score_answers
 from evenface.data.manifest import Manifest, build
-from evenface.errors import ConfigError, LabelError, ModelError
+from evenface.errors import ConfigError, DataError, LabelError, ModelError
 from evenface.labels import BASIC
 from evenface.model_folder import read_config
 from evenface.runs import compare, evaluate
@@ -145,6 +145,37 @@ def test_a_set_of_test_faces_alone_can_be_scored(run: Path, tmp_path: Path) -> N
     found = evaluate(run / "best", dataset="manifest", data_dir=str(tmp_path / "only.parquet"), output=tmp_path / "scores", device="cpu")
     assert found.metrics["n"] == 12
     assert found.metrics["duplicates_of_train"]["n"] == 0
+
+
+def test_what_a_run_left_out_of_its_own_faces_is_no_matter_of_others(run: Path, tmp_path: Path) -> None:
+    """Settings that cannot work on the other set do not apply to it."""
+    (tmp_path / "out.txt").write_text("train-0\n")
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    (run / "config.yaml").write_text(yaml.safe_dump({**config, "exclude": str(tmp_path / "out.txt"), "label_noise": 0.2}))
+    part = faces(CLASSES).split("test")
+    part.save(tmp_path / "others.parquet")
+    found = evaluate(run, dataset="manifest", data_dir=str(tmp_path / "others.parquet"), device="cpu")
+    assert found.metrics["n"] == 12
+    (run / "config.yaml").write_text(yaml.safe_dump({**config, "data_dir": str(tmp_path / "nowhere.parquet")}))
+    with pytest.raises(DataError):  # where the run's own faces are meant, it is told
+        evaluate(run, device="cpu")
+
+
+def test_seeds_that_go_on_from_their_own_first_runs_are_one_method(run: Path, tmp_path: Path) -> None:
+    """As `crt` of seed s from `ce` of seed s; a first run of other settings makes another method."""
+    copies = []
+    for seed, rate in ((0, 1e-4), (1, 1e-4), (2, 5e-4)):
+        first, second = tmp_path / f"first{seed}", tmp_path / f"second{seed}"
+        for folder, changes in ((first, {"lr": rate}), (second, {"init": str(first / "best")})):
+            shutil.copytree(run, folder)
+            config = yaml.safe_load((folder / "config.yaml").read_text())
+            (folder / "config.yaml").write_text(yaml.safe_dump({**config, **changes, "seed": seed}))
+        evaluate(second, device="cpu")
+        copies.append(second)
+    comparison, _ = compare(copies[:2])
+    assert [m.seeds for m in comparison.methods] == [(0, 1)]
+    comparison, _ = compare(copies)
+    assert len(comparison.methods) == 3  # told apart by the runs that they started from
 
 
 def test_a_model_folder_needs_data_and_a_place(run: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ comparison = compare(["runs/ce", "runs/rbcf"])
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import json
@@ -27,7 +28,10 @@ from evenface.data.duplicates import duplicates_of_train
 from evenface.data.manifest import Manifest
 from evenface.data.store import open_store
 from evenface.devices import resolve_device, resolve_precision
-from evenface.errors import ConfigError, ModelError, unknown_name
+from evenface.distill.config import METHOD as DISTILLED
+from evenface.distill.config import options_of
+from evenface.distill.faces import read_faces
+from evenface.errors import ConfigError, DataError, ModelError, unknown_name
 from evenface.evaluation.aggregate import DECIMALS, expert_weights, weighted
 from evenface.evaluation.compare import Comparison, RunPredictions, compare_runs, method_labels
 from evenface.evaluation.evaluate import predict, predict_experts
@@ -134,7 +138,7 @@ def evaluate(
             provenance["paper"] = _as_papers_report(run / "log.csv")
     same_data = own_data or (config is None and manifest.name == about.dataset)
     fitted_here = prior != "model" and about.fitted is not None and (about.fitted.dataset, about.fitted.split) == (manifest.name, split)
-    met = same_data and learned_from_all(about)
+    met = learned_from_all(about) and manifest.name == about.dataset
     provenance |= {"optimistic": (same_data and chosen_on(about, split)) or fitted_here or met, **({"learned_from": True} if met else {})}
     metrics = summarise(
         predictions.true,
@@ -222,13 +226,31 @@ def labels_of(runs: Sequence[tuple[Path, TrainConfig, ModelConfig]]) -> list[str
         runs: folder, settings and best model of each.
     """
     options = []
+    starts = _starts({config.init for _, config, _ in runs})
     for _, config, about in runs:
         settings = {k: v for k, v in dataclasses.asdict(config).items() if k not in ("method", "method_options")}
+        settings["init"] = starts[config.init]
         method = dict(about.method or {"name": config.method})
         options.append({**settings, "method": method.pop("name"), **method})
     # Where the same faces lie says nothing of a method; other faces do.
     faces = {_train_ids(folder) for folder, _, _ in runs}
     return method_labels(options, ignore=_NO_METHOD if len(faces) > 1 else (*_NO_METHOD, "data_dir"))
+
+
+def _starts(inits: set[str]) -> dict[str, str]:
+    """What each `init` is called in a label: runs that are the same but for their seed have one name (each seed goes on from its own)."""
+
+    def settings_of(init: str) -> tuple[str, str]:
+        run = Path(init).parent if Path(init).name == "best" else Path(init)
+        if not (run / "config.yaml").is_file():
+            return init, init
+        config = load_config(run / "config.yaml")
+        values = {k: v for k, v in dataclasses.asdict(config).items() if k not in _NO_METHOD}
+        return f"a run of {config.method}", repr({**values, "init": settings_of(config.init)[1]})
+
+    found = {init: settings_of(init) for init in inits}
+    keys = {name: {key for other, key in found.values() if other == name} for name, _ in found.values()}
+    return {init: name if len(keys[name]) == 1 else init for init, (name, _) in found.items()}
 
 
 def model_card(target: str | os.PathLike[str]) -> str:
@@ -325,15 +347,21 @@ def data_of(
 def _read(
     config: TrainConfig | None, run: Path, dataset: str | None, data_dir: str | None, about: ModelConfig, split: str
 ) -> tuple[Manifest, TrainConfig, bool]:
+    classes: Any = 8 if len(about.class_names) == 8 else 7
     if config is not None and dataset in (None, config.dataset):
-        settings = config if data_dir is None else dataclasses.replace(config, data_dir=str(Path(data_dir).resolve()))
-        manifest = load_manifest(settings)
-        if data_dir is None or _train_ids(run) == train_fingerprint(manifest):
-            return manifest, settings, True
+        taught = config.method == DISTILLED
+        settings = dataclasses.replace(config, classes=classes) if taught else config  # a student has the classes of its teachers
+        if data_dir is None:
+            return load_manifest(settings), settings, True
+        settings = dataclasses.replace(settings, data_dir=str(Path(data_dir).resolve()))
+        with contextlib.suppress(ConfigError, DataError):  # on other data these settings may not work, and do not apply
+            manifest = load_manifest(settings)
+            learned = read_faces(settings, options_of(settings), about.class_names) if taught else manifest
+            if _train_ids(run) == train_fingerprint(learned):
+                return manifest, settings, True
     name = dataset or (config.dataset if config is not None else None)
     if name is None:
         raise ConfigError(f"{run} is a model without its data; say what to score it on with --dataset and --data-dir.")
-    classes: Any = 8 if len(about.class_names) == 8 else 7
     protocol: Any = "validation" if split == "validation" else "paper"  # nothing is set aside but where it is asked for
     settings = TrainConfig(dataset=name, data_dir=data_dir, classes=classes, protocol=protocol)
     return load_manifest(settings), settings, False

@@ -21,6 +21,7 @@ from evenface.distill.descriptors import LearnDescriptors, evenly, nearest
 from evenface.distill.run import assemble, distill, resume
 from evenface.distill.teachers import FaceTeacher, ModelTeachers
 from evenface.errors import ConfigError, LabelError, ModelError
+from evenface.labels import CLASSES
 from evenface.methods.base import Batch
 from evenface.model_folder import load_model
 from evenface.models.classifier import build_classifier
@@ -190,11 +191,22 @@ def test_scores_on_faces_that_were_learned_from_are_optimistic(settings: Setting
     apart = distill(settings(tuple(models), output="apart", epochs=1)).folder
     assert evaluate(apart, split="test", device="cpu").metrics["optimistic"] is False
     met = distill(settings(tuple(models), output="met", epochs=1, all_splits=True)).folder
-    assert evaluate(met, split="test", device="cpu").metrics["optimistic"] is True
+    where = settings().data_dir
+    for data_dir in (None, where):  # named or not, it is the same set
+        found = evaluate(met, split="test", device="cpu", data_dir=data_dir)
+        assert (found.metrics["optimistic"], found.metrics["learned_from"], found.metrics_file.name) == (True, True, "metrics-test.json")
+    assert evaluate(apart, split="validation", device="cpu", data_dir=where).metrics["optimistic"] is True  # its epoch was chosen there
     card = (met / "best" / "README.md").read_text()
     assert "(optimistic: the model learned from these faces)" in card
     assert "Optimistic: the model learned, without labels, on these test faces; no estimate for new ones." in card
     assert "learned from them" in compare([met])[0].notes[-1]
+
+
+@pytest.mark.slow  # it draws the synthetic set
+def test_a_student_of_teachers_of_eight_classes_is_scored_on_eight(settings: Settings, tmp_path: Path) -> None:
+    teacher = model_folder(tmp_path / "eight", 3, CLASSES)
+    student = distill(settings((str(teacher),), dataset="synthetic", data_dir=None, epochs=1, val_fraction=0.02)).folder
+    assert evaluate(student, split="validation", device="cpu").metrics["class_names"] == list(CLASSES)
 
 
 def test_the_state_holds_no_teacher(settings: Settings) -> None:

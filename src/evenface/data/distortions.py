@@ -3,8 +3,9 @@
     Distortions(n=2.0)(faces)           # (B, 3, S, S) float32 RGB in [0, 1], each face distorted by itself
 
 RandAugment draws N of its operations for each picture; here each of the ten is drawn with probability N / 10 by itself, which is N of them
-on average and lets a whole batch be done at once, every face with parameters of its own. Their strengths are fixed, and about those of its
-magnitude 9 of 30. On grey faces saturation does nothing.
+on average and lets a whole batch be done at once, every face with parameters of its own. Strengths are drawn up to about those of its
+magnitude 9 of 10. The light is kornia's: brightness is added, contrast multiplies from black, and sharpness only blurs. On grey faces
+saturation does nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ KINDS = 10
 
 
 class Distortions:
-    """Turns, shears and shifts a face, changes its light, sharpens, posterizes, solarizes, equalizes.
+    """Turns, shears and shifts a face, changes its light, blurs, posterizes, solarizes, equalizes.
 
     Args:
         n: distortions per face on average, 0 to 10; RandAugment's N.
