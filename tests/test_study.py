@@ -153,6 +153,8 @@ def test_the_name_tells_settings_apart_but_for_those_that_change_no_number() -> 
             "'b' (data_dir: y) cannot share a table",
         ),
         ({"runs": {"a": {}, "b": {"data_seed": 1}}, "split": "validation"}, "'b' (data_seed: 1) cannot share a table"),
+        ({"runs": {"a": {}, "b": {"labels": "probability"}}, "split": "train"}, "'b' (labels: probability) cannot share a table"),
+        ({"base": {"method_options": [1]}, "runs": {"a": {"method": "eac"}}}, "the run 'a': --method-options must be a table, not [1]"),
         ({"runs": {"a": {"after": ["b"]}, "b": {}}}, "'a' comes after an unknown one: Unknown run '['b']'"),
         ({"base": {"preset": ["cpu"]}}, "base: Unknown preset '['cpu']'"),
         ({"seeds": []}, "The seeds are a list"),
@@ -172,6 +174,19 @@ def test_recipes_that_cannot_work(values: dict[str, Any], message: str, tmp_path
     assert "\n" not in str(caught.value)
 
 
+def test_a_key_with_nothing_after_it_is_no_option(tmp_path: Path) -> None:
+    options = {"a": {"method_options": None}, "b": {"method_options": None, "method_options.cls_views": "both"}, "c": {}}
+    a, b, c = plan(recipe_of(tmp_path, runs=options, base={"method_options": None}))
+    assert [run.config.method_options for run in (a, b, c)] == [{}, {"cls_views": "both"}, {}]
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_rules_that_change_train_only_share_a_table(split: str, tmp_path: Path) -> None:
+    rules = ("majority", "probability", "fer2013")
+    runs = plan(recipe_of(tmp_path, runs={rule: {"labels": rule} for rule in rules}, split=split))
+    assert [run.config.labels for run in runs] == list(rules)
+
+
 def test_a_file_that_is_no_recipe(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere.yaml cannot be read"):
         read_recipe(tmp_path / "nowhere.yaml")
@@ -181,6 +196,12 @@ def test_a_file_that_is_no_recipe(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text("runs:\n  ce: {}\n  ce: {method: eac}\n")
     with pytest.raises(ConfigError, match=r"x.yaml: 'ce' comes twice in one mapping"):
         read_recipe(tmp_path / "x.yaml")
+    for text in ("seeds: [0]\nruns: &a {ce: *a}\n", "seeds: [0]\nruns: &a\n  ce: [1, *a]\n", "name: x\nruns: &a {<<: *a}\n"):
+        (tmp_path / "x.yaml").write_text(text)
+        with pytest.raises(ConfigError, match=r"x.yaml: What begins in line [23] holds itself by an alias; write out what is meant"):
+            read_recipe(tmp_path / "x.yaml")
+    (tmp_path / "x.yaml").write_text("base: &a {epochs: 3}\nruns: {one: *a, two: *a}\n")  # an alias of another part is fine
+    assert [run.config.epochs for run in plan(read_recipe(tmp_path / "x.yaml"))] == [3, 3]
 
 
 # -------------------- one run, for real
@@ -256,6 +277,43 @@ def test_a_default_that_has_changed_is_told(copy: Run) -> None:
     file.write_text(file.read_text().replace("erase: 0.5", "erase: 0.25"))
     with pytest.raises(ConfigError, match=r"was trained with erase 0.25, and the recipe now means 0.5; move that folder away"):
         state_of(copy, "test", "none")
+
+
+@pytest.fixture
+def moved(study: tuple[Recipe, list[Run]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A run whose settings name a set, a start, and ids to leave out by relative paths, trained; then all of it was moved."""
+    recipe, runs = study
+    (tmp_path / "old").mkdir()
+    shutil.copy(str(recipe.base["data_dir"]), tmp_path / "old" / "faces.parquet")
+    shutil.copytree(runs[0].folder / "best", tmp_path / "old" / "start")
+    (tmp_path / "old" / "out.txt").write_text("train-003\n")
+    base = {**recipe.base, "data_dir": "faces.parquet", "exclude": "out.txt", "init": "start"}
+    given: dict[str, Any] = {"base": base, "runs": {"ce": {}, "crt": {"method": "crt", "after": "ce"}}, "output": "runs"}
+    monkeypatch.chdir(tmp_path / "old")
+    for run in plan(recipe_of(tmp_path / "old", **given)):
+        work(run.config, Task())
+    (tmp_path / "old").rename(tmp_path / "new")
+    monkeypatch.chdir(tmp_path / "new")
+    recipe = recipe_of(tmp_path / "new", **given)
+    assert [str(state_of(run, "test", "none")) for run in plan(recipe)] == ["done", "done"]
+    assert collect(recipe, plan(recipe), resamples=100).missing == ()
+    return plan(recipe)[0]
+
+
+def test_a_study_may_be_moved_with_what_it_names(moved: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Loop, "step", nobody)
+    (moved.folder / "last.ckpt").unlink()
+    work(moved.config, Task("validation"))  # finds the faces where they are now
+    assert state_of(moved, "validation", "none").done
+    assert load_config(moved.folder / "config.yaml").init == str(tmp_path / "new" / "start")
+
+
+@pytest.mark.parametrize(("name", "value"), [("data_dir", "faces.parquet"), ("exclude", "out.txt"), ("init", "start")])
+def test_a_path_that_ends_in_another_name_is_told(name: str, value: str, moved: Run) -> None:
+    file = moved.folder / "config.yaml"
+    file.write_text(file.read_text().replace(f"/{value}\n", "/other\n"))
+    with pytest.raises(ConfigError, match=rf"was trained with {name} '.*/other', and the recipe now means '.*/{value}'; move that folder"):
+        state_of(moved, "test", "none")
 
 
 def test_an_interrupted_run_is_gone_on_with(study: tuple[Recipe, list[Run]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,13 +11,14 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import yaml
 
 from evenface.errors import ConfigError, MissingExtra, TrainingError
 from evenface.study import Recipe, Run, Task, plan, read_recipe, run_locally, state_of
-from evenface.study.cluster import run_on_ray, train_here
+from evenface.study.cluster import _Tasks, run_on_ray, train_here
 
 from .training.conftest import faces
 
@@ -128,6 +129,19 @@ def test_a_stop_saves_what_is_at_work(tmp_path: Path) -> None:
     assert str(state_of(run, "test", "none")).startswith("stopped in epoch")
     with pytest.raises(ConfigError, match="No machine of the cluster has 9999 cores; give --cpus-per-run a smaller number"):
         run_on_ray(planned, Task(), cpus=9999)
+
+
+@pytest.mark.parametrize(("said", "threads"), [("4,2", 4), ("3", 3), ("", 6), (None, 6)])
+def test_the_cores_that_the_user_gives(said: str | None, threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if said is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", said)
+    ray = Mock()
+    ray.nodes.return_value = [{"Alive": True, "Resources": {"CPU": 12.0}}]
+    (run,) = plan(recipe_of(tmp_path, runs={"a": {}}))
+    _Tasks(ray, Task(), 2, None, True).start(run)
+    started = ray.remote.return_value.return_value.options.return_value.remote
+    assert started.call_args.args[2] == threads
 
 
 def test_without_ray_the_command_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 
+from evenface.errors import ConfigError
 from evenface.methods import METHODS
 from evenface.methods._costs import costs, epoch_cost
 from evenface.study import Run, State, plan, read_recipe
@@ -69,6 +70,16 @@ def test_from_finished_runs_of_the_study(tmp_path: Path) -> None:
     assert set(two.minutes) == {again.folder, eac.folder}
 
 
+@pytest.mark.parametrize(("said", "threads"), [("4", 4), ("4,2", 4), (" 3 ", 3), ("", 2), ("0", 2), ("many", 2)])
+def test_the_cores_that_the_user_gives(said: str, threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list is for nested levels of OpenMP, and the first is that of a run; what OpenMP passes over leaves the two cores."""
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    ce, again = runs_of(tmp_path, runs={"ce": {}, "again": {"lr": 0.1}})
+    finish(ce, 600, {"fear": 20, "joy": 80})  # a core-minute an epoch
+    found = estimate_study([ce, again], [DONE, State(4, 10, True, False)])
+    assert found.minutes[again.folder] == pytest.approx(6 / threads)
+
+
 def test_fewer_faces_take_less(tmp_path: Path) -> None:
     counts = {"train": 40, "validation": 14, "test": 14}
     manifest = faces(counts)
@@ -109,6 +120,26 @@ def test_a_real_probe_is_short_and_made_once(tmp_path: Path) -> None:
     assert probe.spent == spent
     assert probe.seconds_per_face(TrainConfig(model="test_resnet", img_size=48, precision="fp32", device="cpu", batch_size=64)) > 0
     assert probe.spent > spent
+
+
+def test_a_probe_does_with_the_faces_what_the_run_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"hflip": 0.1, "erase": 0.2, "jitter": 0.3, "rotate": 4.0, "scale": 0.5, "shift": 0.6, "noise": 0.7, "rand_augment": 2.0}
+    seen: list[TrainConfig] = []
+
+    def assemble(config: TrainConfig) -> None:
+        seen.append(config)
+        raise ConfigError("far enough")
+
+    monkeypatch.setattr("evenface.training.run.assemble", assemble)
+    with pytest.raises(ConfigError, match="far enough"):
+        Probe().seconds_per_face(TrainConfig(model="test_resnet", img_size=32, device="cpu", **given))  # type: ignore[arg-type]
+    assert {name: getattr(seen[0], name) for name in given} == given
+
+
+def test_distortions_are_probed_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evenface.study.probe._measured", lambda config, folder: 1 + config.rand_augment)
+    probe = Probe()
+    assert [probe.seconds_per_face(TrainConfig(rand_augment=n)) for n in (0.0, 2.0, 0.0)] == [1, 3, 1]
 
 
 def test_every_method_has_a_cost() -> None:

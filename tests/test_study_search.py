@@ -116,6 +116,14 @@ def test_what_a_search_says(tmp_path: Path) -> None:
         ({"space": {"epochs": {"low": 1.5, "high": 3}}}, "--epochs must be a whole number, not 1.5"),
         ({"space": {"schedule": ["cosine", "sine"]}}, "Unknown choice 'sine'"),
         ({"space": {"schedule": ["cosine", "cosine"]}}, "has a value twice"),
+        ({"space": {"protocol": ["validation", "paper"]}}, "may not hold `protocol`, as trials are compared on the same validation faces"),
+        ({"space": {"val_fraction": {"low": 0.1, "high": 0.3}}}, "may not hold `val_fraction`"),
+        ({"space": {"data_seed": [0, 1]}}, "may not hold `data_seed`"),
+        ({"space": {"dataset": ["ferplus", "synthetic"]}}, "may not hold `dataset`"),
+        ({"space": {"data_dir": ["a", "b"]}}, "may not hold `data_dir`"),
+        ({"space": {"classes": [7, 8]}}, "may not hold `classes`"),
+        ({"space": {"exclude": ["a.txt", "b.txt"]}}, "may not hold `exclude`"),
+        ({"space": {"labels": ["majority", "max"]}}, "keep to majority, probability, fer2013; max is scored on other faces"),
     ],
     ids=lambda value: json.dumps(value) if isinstance(value, dict) else "",
 )
@@ -132,6 +140,17 @@ def test_a_choice_on_test_is_refused(tmp_path: Path) -> None:
         recipe_of(tmp_path, base={"protocol": "paper"})
     with pytest.raises(ConfigError, match=r"`axes` .* or `search` .* leave one out"):
         recipe_of(tmp_path, axes={"lr": [0.1]})
+
+
+def test_labels_may_be_searched_for_where_they_change_train_only(tmp_path: Path) -> None:
+    space = {"labels": ["majority", "probability", "fer2013"]}
+    search = recipe_of(tmp_path, search={"space": space}).search
+    assert search is not None
+    assert search.space["labels"] == ("majority", "probability", "fer2013")
+    with pytest.raises(
+        ConfigError, match=r"Where the space of `search` holds `labels`, it and the runs keep to .*; max is scored on other"
+    ):
+        recipe_of(tmp_path, search={"space": space}, base={"labels": "max"})
 
 
 def test_without_optuna_the_command_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from evenface.errors import ConfigError
@@ -20,6 +21,10 @@ def test_yaml_brings_back_every_setting(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
     assert load_config(tmp_path / "config.yaml") == config
     assert list(yaml.safe_load(config.to_yaml())) == [field.name for field in dataclasses.fields(TrainConfig)]
+
+
+UNBOUNDED = ("lr", "weight_decay", "clip_grad", "warmup_epochs", "save_minutes", "imbalance")
+"""Numbers that may be as large as one likes."""
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -47,7 +52,7 @@ def test_yaml_numbers_that_yaml_takes_for_texts() -> None:
         ("batch_size", 1, r"--batch-size must be at least 2, not 1"),
         ("img_size", 8, r"--img-size must be at least 16"),
         ("workers", 0, r"--workers must be at least 1"),
-        ("seed", -1, r"--seed must be at least 0, not -1"),
+        ("seed", -1, r"--seed must be at least 0 and at most 9223372036854775807, not -1"),
         ("seed", True, r"--seed must be a whole number, not True"),
         ("hflip", 1.2, r"--hflip must be at least 0 and at most 1, not 1.2"),
         ("dropout", 1.0, r"--dropout must be at least 0 and less than 1, not 1.0"),
@@ -62,6 +67,12 @@ def test_yaml_numbers_that_yaml_takes_for_texts() -> None:
         ("clip_grad", 0, r"--clip-grad must be more than 0"),
         ("warmup_epochs", -1, r"--warmup-epochs must be at least 0"),
         ("data_dir", 3, r"--data-dir must be a text or nothing, not 3"),
+        ("seed", 2**63, r"--seed must be at least 0 and at most 9223372036854775807, not 9223372036854775808"),
+        ("classes", 7.0, r"--classes: Unknown choice '7.0'; known are: 7, 8"),
+        ("classes", True, r"--classes: Unknown choice 'True'"),
+        *((name, float("inf"), rf"--{name.replace('_', '-')} must be a finite number, not inf") for name in UNBOUNDED),
+        ("lr", "inf", r"--lr must be a finite number, not inf"),
+        ("lr_gamma", 1.01, r"--lr-gamma must be more than 0 and at most 1, not 1.01"),
         ("tensorboard", "yes", r"--tensorboard must be true or false, not 'yes'"),
         ("method_options", "mu=1", r"--method-options must be a table, not 'mu=1'"),
     ],
@@ -69,6 +80,11 @@ def test_yaml_numbers_that_yaml_takes_for_texts() -> None:
 def test_bad_values(setting: str, value: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         from_dict({setting: value}, "x.yaml")
+
+
+def test_torch_takes_the_largest_seed() -> None:
+    config = TrainConfig(seed=2**63 - 1)
+    assert torch.Generator().manual_seed(config.seed).initial_seed() == 2**63 - 1
 
 
 def test_files_that_hold_no_settings(tmp_path: Path) -> None:

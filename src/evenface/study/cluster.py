@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from evenface.errors import ConfigError, EvenfaceError, MissingExtra
-from evenface.study.local import cores
+from evenface.study.local import cores, threads_wanted
 from evenface.study.log import house_log, last_line, log_of, open_log
 from evenface.study.plan import Run
 from evenface.study.schedule import BUSY, GiveUp, Say, bring_to_end
@@ -127,7 +127,7 @@ class _Tasks:
         self._train = ray.remote(max_calls=1, max_retries=RETRIES, num_cpus=self.cpus, num_gpus=self.gpus)(train_here)
 
     def start(self, run: Run) -> _Job:
-        threads = int(os.environ.get("OMP_NUM_THREADS") or self.cpus)
+        threads = threads_wanted() or self.cpus
         task = self._train.options(name=str(run)).remote(dataclasses.asdict(run.config), dataclasses.asdict(self._task), threads)
         return _Job(self._ray, run, task)
 

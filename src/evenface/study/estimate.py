@@ -14,14 +14,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from evenface.errors import EvenfaceError
 from evenface.methods._costs import epoch_cost
-from evenface.study.local import cores
+from evenface.study.local import cores, threads_wanted
 from evenface.study.plan import Run
 from evenface.study.probe import Probe
 from evenface.study.state import State, minutes
@@ -80,7 +79,7 @@ def estimate_study(runs: Sequence[Run], states: Sequence[State], *, jobs: int = 
     cpu = _on_cpu(runs)
     finished = [each for run, state in zip(runs, states, strict=True) if state.trained and (each := _finished(run, cpu)) is not None]
     faces: dict[tuple[Any, ...], int] = {_key(each.config, _DATA): each.faces for each in finished}
-    share = int(os.environ.get("OMP_NUM_THREADS") or max(1, cores() // jobs)) if cpu else 1
+    share = (threads_wanted() or max(1, cores() // jobs)) if cpu else 1
     found: dict[Path, float] = {}
     used: list[_Finished] = []
     probed, unknown = 0, ""

@@ -102,6 +102,12 @@ def _environment(jobs: int) -> dict[str, str]:
     return found
 
 
+def threads_wanted() -> int | None:
+    """What OMP_NUM_THREADS says; the first number of a list such as `4,2`, whose others are for nested levels."""
+    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return int(first) if first.isdecimal() and int(first) else None
+
+
 def cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

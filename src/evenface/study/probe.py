@@ -5,6 +5,7 @@ Probe().seconds_per_face(config)        # of a training step with one view; the 
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import tempfile
 import time
@@ -16,6 +17,7 @@ import torch
 from PIL import Image
 
 from evenface.data.manifest import build
+from evenface.data.views import Augmentation
 from evenface.labels import BASIC
 from evenface.training.config import TrainConfig
 
@@ -40,7 +42,7 @@ class Probe:
         Raises:
             ModelError, ConfigError, DeviceError: what a training would raise.
         """
-        key = (config.model, config.img_size, config.batch_size, config.precision, config.device)
+        key = (config.model, config.img_size, config.batch_size, config.precision, config.device, config.rand_augment)
         if key not in self._found:
             began = time.monotonic()
             threads = torch.get_num_threads()
@@ -61,8 +63,8 @@ def _measured(config: TrainConfig, folder: Path) -> float:
     device = resolve_device(config.device)
     cpu = device.type == "cpu"
     _faces(config.batch_size, config.img_size).save(folder / "random.parquet")
+    pictures = [field.name for field in dataclasses.fields(Augmentation)]
     network = ("model", "img_size", "batch_size", "precision", "device", "optimizer")
-    pictures = ("hflip", "erase", "jitter", "rotate", "scale", "shift", "noise")
     settings: dict[str, Any] = {name: getattr(config, name) for name in (*network, *pictures)}
     loop = assemble(
         TrainConfig(dataset="manifest", data_dir=str(folder / "random.parquet"), output=str(folder / "run"), workers=1, **settings)

@@ -34,7 +34,7 @@ from evenface.methods import METHODS
 from evenface.runs import TTA
 from evenface.study.axes import axis_labels, combinations
 from evenface.study.layout import check_layout, entries_of
-from evenface.study.settings import config_of, merged, read_settings
+from evenface.study.settings import SCORED_AS_MAJORITY, config_of, merged, read_settings
 from evenface.study.space import Search, read_search
 from evenface.training.config import TrainConfig
 
@@ -46,9 +46,6 @@ PLACES = ("folder", "manifest")
 
 EXPERTS = ("ride", "sade")
 """The methods of ours whose networks have several experts."""
-
-SCORED_AS_MAJORITY = ("majority", "probability", "fer2013")
-"""Rules of FERPlus that leave validation and test with the same faces and labels."""
 
 _NAME = re.compile(r"\w[\w.+-]*")
 
@@ -112,18 +109,25 @@ class Recipe:
 # -------------------- from the file
 
 
-def _once(node: yaml.Node | None) -> None:
-    """Refuses a mapping with a key that comes twice: the second run of a name would silently take the place of the first."""
+def _once(node: yaml.Node | None, within: tuple[yaml.Node, ...] = ()) -> None:
+    """Refuses a mapping with a key that comes twice, for the second run of a name would silently take the place of the first, and
+    an alias of what it stands in, which has no end.
+    """
+    if node is None:
+        return
+    if node in within:
+        raise ConfigError(f"What begins in line {node.start_mark.line + 1} holds itself by an alias; write out what is meant.")
+    within = (*within, node)
     if isinstance(node, yaml.MappingNode):
         keys = [key.value for key, _ in node.value]
         twice = next((key for key in keys if keys.count(key) > 1), None)
         if twice is not None:
             raise ConfigError(f"'{twice}' comes twice in one mapping; give the second another name.")
         for _, value in node.value:
-            _once(value)
+            _once(value, within)
     elif isinstance(node, yaml.SequenceNode):
         for value in node.value:
-            _once(value)
+            _once(value, within)
 
 
 def read_recipe(path: str | os.PathLike[str]) -> Recipe:
@@ -135,7 +139,10 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
+        _once(yaml.compose(text, Loader=yaml.SafeLoader))
         values = yaml.safe_load(text)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
     except OSError as error:
         raise ConfigError(f"The recipe {path} cannot be read: {error.strerror}.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -143,7 +150,6 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
     if not isinstance(values, dict) or not (_is_filled(values, "runs") or ("runs" not in values and "axes" in values)):
         raise ConfigError(f"{path} is no recipe; it holds at least `runs`, a mapping from names to settings (or `axes`).")
     try:
-        _once(yaml.compose(text, Loader=yaml.SafeLoader))
         return _recipe(values, path.stem)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
@@ -248,7 +254,7 @@ def _check_one_set(runs: Mapping[str, Mapping[str, Any]], split: str) -> None:
         keys += ["protocol", "val_fraction", "data_seed"]  # which faces are set aside
     for key in keys:
         found = {run: settings.get(key, getattr(default, key)) for run, settings in runs.items()}
-        if key == "labels":  # three of the rules change FERPlus' train only
+        if key == "labels" and split != "train":  # three of the rules change FERPlus' train only
             found = {run: "majority" if rule in SCORED_AS_MAJORITY else rule for run, rule in found.items()}
         if len(set(found.values())) > 1:
             first, *others = found.items()

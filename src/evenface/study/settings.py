@@ -19,6 +19,9 @@ from evenface.training.config import PRESETS, TrainConfig, from_dict
 
 OPTION = "method_options."
 
+SCORED_AS_MAJORITY = ("majority", "probability", "fer2013")
+"""Rules of FERPlus that leave validation and test with the same faces and labels."""
+
 
 def read_settings(values: Any, where: str, *further: str) -> dict[str, Any]:
     """Checks the names of some settings.
@@ -47,6 +50,8 @@ def read_settings(values: Any, where: str, *further: str) -> dict[str, Any]:
     if preset is not None and (not isinstance(preset, str) or preset not in PRESETS):
         raise ConfigError(f"{where}: {unknown_name('preset', str(preset), PRESETS)}")
     own = {name: value for name, value in values.items() if name != "preset"}
+    if "method_options" in own and own["method_options"] is None:  # the key with nothing after it
+        own["method_options"] = {}
     return {**(PRESETS[preset] if preset is not None else {}), **_nested(own, where)}
 
 
@@ -66,10 +71,12 @@ def _nested(values: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 def merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """A run's settings over the base's; the base's method options hold for the base's method only."""
+    options, more = base.get("method_options", {}), own.get("method_options", {})
+    for each in (options, more):
+        if not isinstance(each, dict):
+            return {**base, **own, "method_options": each}  # told where it becomes a config
     same = own.get("method", base.get("method", "ce")) == base.get("method", "ce")
-    options, more = base.get("method_options", {}) if same else {}, own.get("method_options", {})
-    wrong = next((each for each in (options, more) if not isinstance(each, dict)), None)  # told where it becomes a config
-    return {**base, **own, "method_options": {**options, **more} if wrong is None else wrong}
+    return {**base, **own, "method_options": {**(options if same else {}), **more}}
 
 
 def config_of(run: str, settings: Mapping[str, Any]) -> TrainConfig:

@@ -23,12 +23,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evenface.errors import ConfigError, unknown_name
-from evenface.study.settings import OPTION, config_of, merged, read_settings
+from evenface.study.settings import OPTION, SCORED_AS_MAJORITY, config_of, merged, read_settings
 from evenface.training.config import TrainConfig
 
 
 KEYS = ("trials", "seed", "sampler", "prune", "runs", "space")
 SAMPLERS = ("tpe", "random")
+
+FACES = ("dataset", "data_dir", "classes", "exclude", "protocol", "val_fraction", "data_seed")
+"""Settings that decide which faces a run is compared on."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +78,7 @@ def read_search(values: Any, runs: Mapping[str, Mapping[str, Any]]) -> Search:
         runs: the settings of the recipe's runs by name.
 
     Raises:
-        ConfigError: an unknown key, setting or run, or a value that cannot work.
+        ConfigError: an unknown key, setting or run, a value that cannot work, or trials that could not be compared.
     """
     if not isinstance(values, dict) or not isinstance(values.get("space"), dict) or not values["space"]:
         raise ConfigError("`search` is a mapping that holds at least `space`, a mapping from settings to what is tried for them.")
@@ -94,6 +97,11 @@ def read_search(values: Any, runs: Mapping[str, Mapping[str, Any]]) -> Search:
     read_settings(dict.fromkeys(values["space"]), "the space of `search`")
     if "preset" in values["space"]:
         raise ConfigError("The space of `search` may not hold `preset`; name the settings.")
+    for name in FACES:
+        if name in values["space"]:
+            raise ConfigError(
+                f"The space of `search` may not hold `{name}`, as trials are compared on the same validation faces; give it to `base`."
+            )
     space = {name: _side(name, side, runs[names[0]]) for name, side in values["space"].items()}
     search = Search(trials, seed, sampler, prune, names, space)
     for run in names:
@@ -102,7 +110,20 @@ def read_search(values: Any, runs: Mapping[str, Mapping[str, Any]]) -> Search:
         for name, side in space.items():
             for value in side.ends if isinstance(side, Interval) else side:
                 with_values(run, runs[run], {name: value})
+    _check_labels(space.get("labels"), runs)
     return search
+
+
+def _check_labels(rules: Interval | tuple[Any, ...] | None, runs: Mapping[str, Mapping[str, Any]]) -> None:
+    """The rules that are tried leave the validation faces as they are, beside the runs that share the table too."""
+    if not isinstance(rules, tuple):
+        return
+    other = next((r for r in (*rules, *(own.get("labels", "majority") for own in runs.values())) if r not in SCORED_AS_MAJORITY), None)
+    if other is not None:
+        raise ConfigError(
+            f"Where the space of `search` holds `labels`, it and the runs keep to {', '.join(SCORED_AS_MAJORITY)}; "
+            f"{other} is scored on other faces."
+        )
 
 
 def with_values(run: str, settings: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,10 @@ from evenface.training.checkpoint import minutes as minutes
 from evenface.training.config import load_config
 
 
+_PLACED = ("data_dir", "unlabelled", "exclude", "init", "method")
+"""Settings of which a run folder keeps the whole path."""
+
+
 @dataclasses.dataclass(frozen=True)
 class State:
     """How far a run has come.
@@ -67,10 +71,13 @@ def finished_epochs(folder: Path) -> int:
 
 
 def _check_settings(run: Run) -> None:
-    """The settings that the folder's hash stands for are those it was trained with, also where a default has changed since."""
+    """The settings that the folder's hash stands for are those it was trained with, also where a default has changed since. The hash is
+    of a path as the recipe writes it, so that a study may be moved with what lies beside it.
+    """
     was, now = matter(load_config(run.folder / "config.yaml")), matter(run.config)
     for name in now:
-        if was[name] != now[name] and not (name == "init" and run.after is not None):
+        moved = name in _PLACED and was[name] and now[name] and Path(was[name]).name == Path(now[name]).name
+        if was[name] != now[name] and not moved and not (name == "init" and run.after is not None):
             raise ConfigError(
                 f"{run.folder} was trained with {name} {was[name]!r}, and the recipe now means {now[name]!r}; "
                 "move that folder away to train it anew."

@@ -39,10 +39,10 @@ def work(config: TrainConfig, task: Task, console: Console | None = None) -> Non
     from evenface.training.run import resume, train
 
     folder = config.folder
+    file = folder / "config.yaml"
+    if file.is_file() and load_config(file) != config:  # data at another place, another device
+        write_text(file, config.to_yaml())
     if (folder / "last.ckpt").is_file():
-        file = folder / "config.yaml"
-        if load_config(file) != config:  # data at another place, another device
-            write_text(file, config.to_yaml())
         resume(folder, command=task.command, console=console)
     elif finished_epochs(folder) < config.epochs:  # else the state was deleted since, as may be
         train(config, command=task.command, console=console)

@@ -28,10 +28,10 @@ _TINY = 5e-324  # the smallest number above 0
 _BELOW_1 = 1 - 2**-53
 _RANGES: dict[str, tuple[float, float]] = {
     "img_size": (16, math.inf), "epochs": (1, math.inf), "batch_size": (2, math.inf), "workers": (1, math.inf),
-    "seed": (0, math.inf), "data_seed": (0, math.inf), "save_minutes": (0, math.inf), "imbalance": (1, math.inf),
+    "seed": (0, 2**63 - 1), "data_seed": (0, math.inf), "save_minutes": (0, math.inf), "imbalance": (1, math.inf),
     "hflip": (0, 1), "erase": (0, 1), "noise": (0, 1), "label_noise": (0, 1), "shift": (0, 1), "rotate": (0, 180), "jitter": (0, 10),
     "val_fraction": (_TINY, _BELOW_1), "ema": (_TINY, _BELOW_1), "dropout": (0, _BELOW_1), "scale": (0, _BELOW_1),
-    "lr": (_TINY, math.inf), "lr_gamma": (_TINY, math.inf), "clip_grad": (_TINY, math.inf), "weight_decay": (0, math.inf),
+    "lr": (_TINY, math.inf), "lr_gamma": (_TINY, 1), "clip_grad": (_TINY, math.inf), "weight_decay": (0, math.inf),
     "warmup_epochs": (0, math.inf), "rand_augment": (0, 10), "layer_decay": (_TINY, 1),
 }  # fmt: skip
 
@@ -126,6 +126,8 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not low <= value <= high:  # NaN is in no range
                 raise ConfigError(f"{_flag(name)} must be {_range(low, high)}, not {value}.")
+            if value == math.inf:
+                raise ConfigError(f"{_flag(name)} must be a finite number, not {value}.")
 
     @property
     def folder(self) -> Path:
@@ -159,7 +161,7 @@ def _kinds(hint: Any) -> tuple[Any, ...]:
 def _check_type(name: str, value: Any, hint: Any) -> None:
     if typing.get_origin(hint) is Literal:
         choices = typing.get_args(hint)
-        if value not in choices:
+        if (value, type(value)) not in [(choice, type(choice)) for choice in choices]:  # 7.0 is equal to 7, and no choice
             raise ConfigError(f"{_flag(name)}: {unknown_name('choice', str(value), map(str, choices))}")
         return
     kinds = _kinds(hint)
@@ -178,7 +180,7 @@ def _range(low: float, high: float) -> str:
     least = "more than 0" if low == _TINY else f"at least {low:g}"
     if high == math.inf:
         return least
-    return f"{least} and " + ("less than 1" if high == _BELOW_1 else f"at most {high:g}")
+    return f"{least} and " + ("less than 1" if high == _BELOW_1 else f"at most {high}")
 
 
 def resolved(config: TrainConfig) -> TrainConfig:
