@@ -74,10 +74,21 @@ def test_the_json_reads_back() -> None:
     assert FrameResult.from_dict(json.loads(json.dumps(one.to_dict()))) == one
 
 
-@pytest.mark.parametrize("change", [{"schema_version": 2}, {"width": None}, {"faces": [{"id": 0}]}])
+ONE = {"id": 0, "box": [1, 2, 3, 4], "detection_score": 1.0, "landmarks": None}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"schema_version": 2}, {"width": None}, {"faces": [{"id": 0}]}, {"faces": [{**ONE, "scores": [0.5, 0.5]}]}, {"model": "x"}],
+)
 def test_json_of_another_kind_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(DataError):
         FrameResult.from_dict({**result(face()).to_dict(), **change})
+
+
+def test_a_list_of_results_is_no_result() -> None:
+    with pytest.raises(DataError, match="schema_version None"):
+        FrameResult.from_dict([result().to_dict()])  # type: ignore[arg-type]
 
 
 def test_top_k_keeps_the_highest_scores_in_order() -> None:

@@ -170,13 +170,16 @@ class FrameResult:
         Raises:
             DataError: another schema, or a field that is missing or wrong.
         """
-        if values.get("schema_version") != SCHEMA_VERSION:
-            raise DataError(f"The result has schema_version {values.get('schema_version')!r}; this evenface reads {SCHEMA_VERSION}.")
+        version = values.get("schema_version") if isinstance(values, Mapping) else None
+        if version != SCHEMA_VERSION:
+            raise DataError(f"The result has schema_version {version!r}; this evenface reads {SCHEMA_VERSION}.")
+        if not isinstance(values.get("model"), Mapping):
+            raise DataError("The result lacks a field or has a broken one: 'model'.")
         try:
             faces = tuple(Face(f["box"], f["scores"], f["detection_score"], f["landmarks"], f["id"]) for f in values["faces"])
             fields = {name: values[name] for name in ("source", "width", "height", "model", "frame", "time")}
             return cls(faces=faces, **fields)
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DataError(f"The result lacks a field or has a broken one: {error}.") from error
 
     def to_hf(self, top_k: int | None = None) -> list[list[dict[str, Any]]]:

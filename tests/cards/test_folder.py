@@ -81,6 +81,21 @@ def test_no_model_folder(tmp_path: Path) -> None:
         renew(tmp_path / "none")
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("/home/my name/nets/a.pth", "a.pth"),
+        ("evenface train --init '/home/my name/a.pth' --lr 1", "evenface train --init 'a.pth' --lr 1"),
+        ("file:///home/u/a.pth", "a.pth"),
+        ("~/secret/a.pth", "a.pth"),
+        ("--unlabelled ../secret/u -o runs/x", "--unlabelled u -o runs/x"),
+        ("from ./nets/a.pth, 3 / 4, and/or https://example.org/a/b", "from ./nets/a.pth, 3 / 4, and/or https://example.org/a/b"),
+    ],
+)
+def test_no_place_of_a_person_is_told(text: str, told: str) -> None:
+    assert without_places(text) == told
+
+
 def test_places_are_cut_from_texts_at_any_depth() -> None:
     found = without_places({"a": ["from /data/x/net.pth and https://example.org/a/b, 3 / 4 / 5", 1], "b": (r"C:\nets\me\net.pth", None)})
     assert found == {"a": ["from net.pth and https://example.org/a/b, 3 / 4 / 5", 1], "b": ["net.pth", None]}

@@ -21,6 +21,9 @@ from evenface.errors import ConfigError
         ('id,split,suggestion\na,train,exclude\nb,train,keep\nc,train,left out\n"d,e",train,exclude\n', {"a", "d,e"}),
         ("id,check,suggestion\na,blank,keep\na,duplicates,exclude\n", {"a"}),
         ('id,verdict,suggestion\na,"two\nlines",exclude\n', {"a"}),
+        ("id,suggestion\n a ,Exclude\nb,exclude \nc,keep\nd\n", {"a", "b"}),
+        ("\n\nid, suggestion\na,exclude\nb,keep\n", {"a"}),
+        ("split,id\ntrain, a\ntrain\n", {"a"}),
     ],
 )
 def test_the_ids_of_a_file(tmp_path: Path, text: str, expected: set[str]) -> None:
@@ -35,6 +38,7 @@ def test_the_ids_of_a_file(tmp_path: Path, text: str, expected: set[str]) -> Non
         (None, "cannot be read"),
         (b"\xff\xfe\x00\x80", "is no text"),
         (b"id,suggestion\na,keep\n", "suggests to leave out no face"),
+        (b'id,suggestion\na,"exclude\n' + b"b,keep\n" * 20_000, "quotation mark that is not closed"),
     ],
 )
 def test_what_names_nothing_is_refused(tmp_path: Path, content: bytes | None, words: str) -> None:

@@ -10,13 +10,23 @@ import re
 from typing import Any
 
 
-_PATH = re.compile(r"(?<![\w.:/~])(?:/(?:[^\s/]+/)+|[A-Za-z]:\\(?:[^\s\\]+\\)+)([^\s/\\]+)")
+_START = r"(?:file://|~?/|\.\./|[A-Za-z]:\\)"
+_QUOTED = re.compile(rf"(['\"]){_START}[^'\"]*?([^/\\'\"]+)[/\\]?\1")
+_PATH = re.compile(rf"(?<![\w.:/~]){_START}(?:[^\s/\\'\"]*[/\\])*([^\s/\\'\"]+)")
+_WHOLE = re.compile(rf"{_START}(?=\S)[^\n]*?([^/\\]+)[/\\]?")
 _DATA_DIR = re.compile(r"(--data-dir[ =])(?:'[^']*'|\S+)")
 
 
 def without_places(value: Any) -> Any:
-    """Texts, at any depth, with every absolute path cut down to its last part, and DIR in place of what follows `--data-dir`."""
+    """Texts, at any depth, with every path that begins at a root, a home or a folder above cut down to its last part.
+
+    What follows `--data-dir` becomes DIR. A blank belongs to a path where the path is all of the text, or stands in quotation marks.
+    """
     if isinstance(value, str):
+        whole = _WHOLE.fullmatch(value)
+        if whole is not None and (" " not in value or " /" not in value):
+            return whole[1]
+        value = _QUOTED.sub(r"\1\2\1", value)
         return _PATH.sub(r"\1", _DATA_DIR.sub(r"\1DIR", value))
     if isinstance(value, dict):
         return {name: without_places(each) for name, each in value.items()}

@@ -32,13 +32,17 @@ def read_excluded(path: str | Path) -> set[str]:
         raise ConfigError(f"The list of ids to leave out cannot be read: {path} ({error.strerror}).") from error
     except UnicodeDecodeError:
         raise ConfigError(f"{path} is no text; --exclude takes a list of ids, one a line, or the verdicts.csv of an audit.") from None
-    head = next(csv.reader(text.splitlines()[:1]), [])
-    if "id" not in head:
-        return {line.split(",")[0].strip() for line in text.splitlines()} - {""}
-    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    text = text.lstrip("\r\n")
+    try:
+        head = [name.strip() for name in next(csv.reader(text.splitlines()[:1]), [])]
+        if "id" not in head:
+            return {line.split(",")[0].strip() for line in text.splitlines()} - {""}
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), fieldnames=head, restval=""))[1:]
+    except csv.Error as error:
+        raise ConfigError(f"{path} cannot be read as a table ({error}); look for a quotation mark that is not closed.") from error
     if "suggestion" not in head:
-        return {row["id"] for row in rows}
-    found = {row["id"] for row in rows if row["suggestion"] == EXCLUDE}
+        return {row["id"].strip() for row in rows} - {""}
+    found = {row["id"].strip() for row in rows if row["suggestion"].strip().lower() == EXCLUDE} - {""}
     if not found:
         raise ConfigError(f"{path} suggests to leave out no face; write '{EXCLUDE}' into the column suggestion of those that should go.")
     return found
