@@ -84,9 +84,9 @@ def test_no_model_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("/home/my name/nets/a.pth", "a.pth"),
-        ("evenface train --init '/home/my name/a.pth' --lr 1", "evenface train --init 'a.pth' --lr 1"),
-        ("file:///home/u/a.pth", "a.pth"),
+        ("/data/my name/nets/a.pth", "a.pth"),
+        ("evenface train --init '/data/my name/a.pth' --lr 1", "evenface train --init 'a.pth' --lr 1"),
+        ("file:///data/u/a.pth", "a.pth"),
         ("~/secret/a.pth", "a.pth"),
         ("--unlabelled ../secret/u -o runs/x", "--unlabelled u -o runs/x"),
         ("from ./nets/a.pth, 3 / 4, and/or https://example.org/a/b", "from ./nets/a.pth, 3 / 4, and/or https://example.org/a/b"),
