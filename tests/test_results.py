@@ -78,11 +78,18 @@ ONE = {"id": 0, "box": [1, 2, 3, 4], "detection_score": 1.0, "landmarks": None}
 
 
 @pytest.mark.parametrize(
-    "change",
-    [{"schema_version": 2}, {"width": None}, {"faces": [{"id": 0}]}, {"faces": [{**ONE, "scores": [0.5, 0.5]}]}, {"model": "x"}],
+    ("change", "words"),
+    [
+        ({"schema_version": 2}, "has schema_version 2; this evenface reads 1"),
+        ({"width": None}, "has a broken one: .*NoneType"),
+        ({"faces": [{"id": 0}]}, "has a broken one: 'box'"),
+        ({"faces": [{**ONE, "scores": [0.5, 0.5]}]}, "has a broken one: 'list' object"),
+        ({"faces": [{**ONE, "scores": {"fear": 1}, "box": [1, 2, 10**400, 4]}]}, "has a broken one: int too large"),
+        ({"model": "x"}, "has a broken one: 'model'"),
+    ],
 )
-def test_json_of_another_kind_is_refused(change: dict[str, object]) -> None:
-    with pytest.raises(DataError):
+def test_json_of_another_kind_is_refused(change: dict[str, object], words: str) -> None:
+    with pytest.raises(DataError, match=words):
         FrameResult.from_dict({**result(face()).to_dict(), **change})
 
 

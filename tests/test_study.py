@@ -510,10 +510,10 @@ def test_a_folder_that_was_killed_before_its_first_state_is_made_anew(play: Any,
     for name in ("tensorboard", "watched"):
         (run.folder / name).mkdir(parents=True)
     (run.folder / "watched" / "epoch-0000.npz").write_bytes(b"the faces before the first state")
-    (run.folder / ".last.ckpt.part").write_bytes(b"half")
+    (run.folder / ".last.ckpt.0123abcd.part").write_bytes(b"half")
     (run.folder / "config.yaml").write_text(run.config.to_yaml())
     assert play({"a": {}}) == {}
-    assert not (run.folder / ".last.ckpt.part").exists()
+    assert not (run.folder / ".last.ckpt.0123abcd.part").exists()
     assert not (run.folder / "watched").exists()
 
 

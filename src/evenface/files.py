@@ -1,10 +1,16 @@
-"""Writing files so that a kill or a full disk at any moment leaves the old one or the whole new one, never a part under its name."""
+"""Writing files so that a kill or a full disk at any moment leaves the old one or the whole new one, never a part under its name.
+
+write_text("log.csv", "a,b")          # by way of .log.csv.1f2e3d4c.part, a name that no other process has
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
+import secrets
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -12,16 +18,23 @@ from typing import IO
 from evenface.errors import StorageError
 
 
+_ABANDONED = 24 * 3600  # seconds after which a half-written file belongs to a process that was killed
+_ASIDE = f".*.{'[0-9a-f]' * 8}.part"
+
+
 def write_aside(path: str | os.PathLike[str], write: Callable[[IO[bytes]], object]) -> None:
     """Calls `write` with a file beside `path`, flushes it to the disk, then renames it. Missing folders are made.
+
+    Two processes may write the same path: the last one to finish stands, whole. What killed ones left in the folder is removed a day later.
 
     Raises:
         StorageError: it cannot be written, such as on a full disk; what stood under `path` before is untouched.
     """
     path = Path(path)
-    aside = path.with_name(f".{path.name}.part")
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _clear_abandoned(path.parent.absolute())
         with open(aside, "wb") as file:
             write(file)
             file.flush()
@@ -40,6 +53,15 @@ def write_aside(path: str | os.PathLike[str], write: Callable[[IO[bytes]], objec
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """A text file in UTF-8."""
     write_aside(path, lambda file: file.write(text.encode()))
+
+
+@functools.cache  # once per process: a folder may hold many thousand pictures
+def _clear_abandoned(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        for part in list(folder.glob(_ASIDE)):
+            with contextlib.suppress(OSError):
+                if part.is_file() and time.time() - part.stat().st_mtime > _ABANDONED:
+                    part.unlink()
 
 
 def cannot_write(path: Path, cause: OSError) -> StorageError:

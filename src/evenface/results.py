@@ -179,7 +179,7 @@ class FrameResult:
             faces = tuple(Face(f["box"], f["scores"], f["detection_score"], f["landmarks"], f["id"]) for f in values["faces"])
             fields = {name: values[name] for name in ("source", "width", "height", "model", "frame", "time")}
             return cls(faces=faces, **fields)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise DataError(f"The result lacks a field or has a broken one: {error}.") from error
 
     def to_hf(self, top_k: int | None = None) -> list[list[dict[str, Any]]]:

@@ -89,6 +89,8 @@ def test_no_model_folder(tmp_path: Path) -> None:
         ("file:///data/u/a.pth", "a.pth"),
         ("~/secret/a.pth", "a.pth"),
         ("--unlabelled ../secret/u -o runs/x", "--unlabelled u -o runs/x"),
+        ('evenface train --data-dir "/data/my faces" --lr 1', "evenface train --data-dir DIR --lr 1"),
+        ("<b>Faces</b> of [1]/[2], 50 %/epoch", "<b>Faces</b> of [1]/[2], 50 %/epoch"),
         ("from ./nets/a.pth, 3 / 4, and/or https://example.org/a/b", "from ./nets/a.pth, 3 / 4, and/or https://example.org/a/b"),
     ],
 )

@@ -23,6 +23,7 @@ from evenface.errors import ConfigError
         ('id,verdict,suggestion\na,"two\nlines",exclude\n', {"a"}),
         ("id,suggestion\n a ,Exclude\nb,exclude \nc,keep\nd\n", {"a", "b"}),
         ("\n\nid, suggestion\na,exclude\nb,keep\n", {"a"}),
+        (" \n\t\nid,suggestion\na,exclude\nb,keep\n", {"a"}),
         ("split,id\ntrain, a\ntrain\n", {"a"}),
     ],
 )
@@ -38,6 +39,7 @@ def test_the_ids_of_a_file(tmp_path: Path, text: str, expected: set[str]) -> Non
         (None, "cannot be read"),
         (b"\xff\xfe\x00\x80", "is no text"),
         (b"id,suggestion\na,keep\n", "suggests to leave out no face"),
+        (b"id,suggestion\na,exclude\nb,Remove\n", "says 'remove' in the column suggestion; write 'exclude' or 'keep'"),
         (b'id,suggestion\na,"exclude\n' + b"b,keep\n" * 20_000, "quotation mark that is not closed"),
     ],
 )

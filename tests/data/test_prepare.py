@@ -271,10 +271,10 @@ def test_a_lost_or_damaged_shard_is_made_anew(raw: tuple[Path, Faces], done: Pat
         load_dataset("manifest", out)
     whole = (out / "test-00000.parquet").read_bytes()
     (out / "test-00000.parquet").write_bytes(whole[: len(whole) // 2])
-    (out / ".test-00001.parquet.part").write_bytes(b"of a killed run")
+    (out / ".test-00001.parquet.0123abcd.part").write_bytes(b"of a killed run")
     found = prepare(manifest_of(raw[0]), out, detector=search.blobs, several="skip", **OPTIONS)
     assert found.made == 2
-    (out / ".test-00001.parquet.part").unlink()
+    (out / ".test-00001.parquet.0123abcd.part").unlink()
     assert files(out) == files(done)
 
 

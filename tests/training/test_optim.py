@@ -13,7 +13,9 @@ from torch.optim import lr_scheduler
 
 from evenface.errors import ConfigError
 from evenface.labels import BASIC
+from evenface.methods import Setting, create_method
 from evenface.models.backbone import Backbone
+from evenface.models.branches import Branches
 from evenface.models.classifier import Classifier, build_classifier
 from evenface.training.config import TrainConfig
 from evenface.training.optim import build_optimizer, lr_factor
@@ -161,6 +163,26 @@ def test_each_layer_learns_at_a_share_of_the_rate_of_the_next(name: str) -> None
         (place,) = (i for i, starts in enumerate(layers) if key.startswith(tuple(starts)))
         assert found[id(p)] == 0.5 ** (len(layers) - place), key
     assert len(found) == sum(1 for _ in model.parameters())
+
+
+@pytest.mark.parametrize("method", ["bbn", "dmue", "ride", "scan_cci"])
+@pytest.mark.parametrize("name", LAYERS)
+def test_copies_of_the_last_layers_learn_as_these_do(name: str, method: str) -> None:
+    """A method's copies begin with the network's own layers, whose tensors are known by their names from before."""
+    model = build_classifier(name, BASIC, img_size=64)
+    before = {id(p): key for key, p in model.backbone.net.named_parameters()}
+    network = create_method(method, Setting(BASIC, [5] * 7, epochs=2), {}).prepare(model)
+    optimizer = build_optimizer(network, TrainConfig(layer_decay=0.5))
+    found = {id(p): group["lr_scale"] for group in optimizer.param_groups for p in group["params"]}
+    layers = LAYERS[name]
+    assert before.keys() <= found.keys()
+    for each, key in before.items():
+        (place,) = (i for i, starts in enumerate(layers) if key.startswith(tuple(starts)))
+        assert found[each] == 0.5 ** (len(layers) - place), key
+    copies = [copy for part in network.modules() if isinstance(part, Branches) for copy in part.copies]
+    assert (method == "scan_cci") == (not copies)
+    for copy in copies[1:]:
+        assert [found[id(p)] for p in copy.parameters()] == [found[id(p)] for p in copies[0].parameters()]
 
 
 def test_layers_differ_after_a_step_as_their_rates_do() -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from evenface.audit.rows import Rows
-from evenface.data.exclude import EXCLUDE
+from evenface.data.exclude import EXCLUDE, KEEP, LEFT_OUT
 from evenface.data.manifest import SPLITS
 from evenface.errors import ConfigError, unknown_name
 
@@ -33,7 +33,6 @@ CHECKS = {
 }
 """Name -> what it looks for, in the order of the report."""
 
-KEEP, LEFT_OUT = "keep", "left out"
 NAMED = 20  # other ids that a finding names
 
 

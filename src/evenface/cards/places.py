@@ -11,10 +11,11 @@ from typing import Any
 
 
 _START = r"(?:file://|~?/|\.\./|[A-Za-z]:\\)"
-_QUOTED = re.compile(rf"(['\"]){_START}[^'\"]*?([^/\\'\"]+)[/\\]?\1")
-_PATH = re.compile(rf"(?<![\w.:/~]){_START}(?:[^\s/\\'\"]*[/\\])*([^\s/\\'\"]+)")
+_NO_PATH = r"(?!/[^\s/]*(?:\s|$))"  # </b> and [1]/[2]
+_QUOTED = re.compile(rf"(['\"]){_START}[^'\"\n]*?([^/\\'\"\n]+)[/\\]?\1")
+_PATH = re.compile(rf"(?<![\w.:/~]){_NO_PATH}{_START}(?:[^\s/\\'\"]*[/\\])*([^\s/\\'\"]+)")
 _WHOLE = re.compile(rf"{_START}(?=\S)[^\n]*?([^/\\]+)[/\\]?")
-_DATA_DIR = re.compile(r"(--data-dir[ =])(?:'[^']*'|\S+)")
+_DATA_DIR = re.compile(r"(--data-dir[ =])(?:'[^']*'|\"[^\"]*\"|\S+)")
 
 
 def without_places(value: Any) -> Any:

@@ -15,15 +15,15 @@ from pathlib import Path
 from evenface.errors import ConfigError
 
 
-EXCLUDE = "exclude"
-"""What the column `suggestion` says of a face to leave out."""
+EXCLUDE, KEEP, LEFT_OUT = "exclude", "keep", "left out"
+"""What the column `suggestion` says of a face: that it should go, that it should stay, that its reader leaves it out anyway."""
 
 
 def read_excluded(path: str | Path) -> set[str]:
     """The ids that the file names.
 
     Raises:
-        ConfigError: the file cannot be read, is no text, or suggests to leave out no face.
+        ConfigError: the file cannot be read, is no text or no table, suggests to leave out no face, or says another word than the three.
     """
     path = Path(path)
     try:
@@ -32,7 +32,7 @@ def read_excluded(path: str | Path) -> set[str]:
         raise ConfigError(f"The list of ids to leave out cannot be read: {path} ({error.strerror}).") from error
     except UnicodeDecodeError:
         raise ConfigError(f"{path} is no text; --exclude takes a list of ids, one a line, or the verdicts.csv of an audit.") from None
-    text = text.lstrip("\r\n")
+    text = text.lstrip()
     try:
         head = [name.strip() for name in next(csv.reader(text.splitlines()[:1]), [])]
         if "id" not in head:
@@ -42,7 +42,11 @@ def read_excluded(path: str | Path) -> set[str]:
         raise ConfigError(f"{path} cannot be read as a table ({error}); look for a quotation mark that is not closed.") from error
     if "suggestion" not in head:
         return {row["id"].strip() for row in rows} - {""}
-    found = {row["id"].strip() for row in rows if row["suggestion"].strip().lower() == EXCLUDE} - {""}
+    said = [(row["id"].strip(), row["suggestion"].strip().lower()) for row in rows]
+    wrong = next((word for _, word in said if word not in (EXCLUDE, KEEP, LEFT_OUT, "")), None)
+    if wrong is not None:
+        raise ConfigError(f"{path} says '{wrong}' in the column suggestion; write '{EXCLUDE}' or '{KEEP}' ('{LEFT_OUT}' is kept, too).")
+    found = {name for name, word in said if word == EXCLUDE} - {""}
     if not found:
         raise ConfigError(f"{path} suggests to leave out no face; write '{EXCLUDE}' into the column suggestion of those that should go.")
     return found

@@ -12,7 +12,7 @@ The parameters are named as in `dlib_face_resnet_v1.safetensors`; `dlib_dat.py` 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -142,9 +142,13 @@ class DlibFaceResNet(nn.Module):
             affine.weight.fill_(1.0)
             affine.bias.zero_()
 
-    def group_matcher(self, coarse: bool = False) -> dict[str, str]:
-        """Which parameters make a layer, as timm's networks tell it: the stem, then each block; coarse or not, it is the same."""
-        return {"stem": r"^(?:conv|aff)\.", "blocks": r"^blocks\.(\d+)"}
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """Which parameters make a layer, as timm's networks tell it: the stem, then each block; coarse or not, it is the same.
+
+        `branch` puts the blocks of the last stage into one, by their number from there.
+        """
+        blocks = [(r"^blocks\.(\d+)\.(\d+)\.", None), (r"^blocks\.(\d+)", None)]
+        return {"stem": r"^(?:conv|aff)\.", "blocks": blocks}
 
     def stem(self, x: Tensor) -> Tensor:
         """What comes before the blocks: (B, 3, H, W) -> (B, 32, about H / 4, about W / 4)."""

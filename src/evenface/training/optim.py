@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+import types
 from typing import Any
 
 import torch
@@ -13,6 +15,10 @@ from evenface.models.backbone import Backbone
 from evenface.training.config import TrainConfig
 
 
+_INSERTED = re.compile(r"\.(?:copies\.\d+|part)(?=\.)")
+"""What `models.branches` and `models.earlier` put into the names of a network's layers."""
+
+
 def build_optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     """The optimiser of a config over all trainable parameters.
 
@@ -20,6 +26,7 @@ def build_optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.Optim
     `no_decay = True`. `adamw` and `sgd` leave biases, scales and other vectors undecayed. A parameter that a method has marked with an
     `lr_scale` learns at that multiple of the rate, and one of a backbone besides at `layer_decay` to the power of its distance
     from the last layer (layer-wise decay: Clark et al., ELECTRA, ICLR 2020; what counts as a layer says timm's `group_matcher`).
+    Copies that a method makes of the last layers count as those layers; what it puts beside the backbone counts with the head.
 
     Raises:
         ConfigError: `layer_decay` below 1, and a backbone that does not tell its layers.
@@ -53,9 +60,11 @@ def _below_the_head(module: nn.Module) -> dict[nn.Parameter, int]:
         matcher: Any = getattr(part.net, "group_matcher", None)
         if matcher is None:
             raise ConfigError(f"The backbone '{part.name}' does not tell its layers; leave --layer-decay out.")
-        layer_of = group_parameters(part.net, matcher(coarse=False), reverse=True)
+        named = [(_INSERTED.sub("", name), p) for name, p in part.net.named_parameters()]
+        plain = types.SimpleNamespace(named_parameters=named.copy)  # all that is asked of the network
+        layer_of = group_parameters(plain, matcher(coarse=False), reverse=True)
         layers = max(layer_of.values()) + 1
-        found.update({p: layers - layer_of[name] for name, p in part.net.named_parameters()})
+        found.update({p: layers - layer_of[name] for name, p in named})
     return found
 
 
