@@ -18,6 +18,7 @@ import argparse
 import csv
 import importlib.metadata
 import importlib.util
+import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,7 @@ import torch
 
 from evenface.data import load_dataset
 from evenface.data.decode import decode
+from evenface.files import write_text
 
 
 FER2013 = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -45,12 +47,13 @@ def main() -> None:
     args = parser.parse_args()
     names, classify = PEERS[args.package]()
     part = load_dataset("ferplus", args.data_dir).split(args.split)
-    with args.output.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["id", *names])
-        for name, image in zip(part.ids(), part.table["image"].to_pylist(), strict=True):
-            grey = np.asarray(decode(image["bytes"]))[..., 0]
-            writer.writerow([name, *(f"{score:.6g}" for score in classify(grey))])
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(["id", *names])
+    for name, image in zip(part.ids(), part.table["image"].to_pylist(), strict=True):
+        grey = np.asarray(decode(image["bytes"]))[..., 0]
+        writer.writerow([name, *(f"{score:.6g}" for score in classify(grey))])
+    write_text(args.output, text.getvalue())
     print(f"{args.package} {importlib.metadata.version(args.package)}, {args.split}, {len(part)} faces: {args.output}")
 
 

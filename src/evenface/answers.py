@@ -9,7 +9,6 @@ expression (`p_fear` or `fear`; probabilities, percent or any numbers from 0 on)
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 from collections import Counter
@@ -24,7 +23,16 @@ import pyarrow.parquet as pq
 
 from evenface.data.duplicates import duplicates_of_train
 from evenface.errors import ConfigError, DataError, LabelError
-from evenface.evaluation.records import Evaluation, Predictions, read_predictions, stem_of, summarise, write_metrics, write_predictions
+from evenface.evaluation.records import (
+    Evaluation,
+    Predictions,
+    read_metrics,
+    read_predictions,
+    stem_of,
+    summarise,
+    write_metrics,
+    write_predictions,
+)
 from evenface.labels import canonical
 from evenface.training.config import TrainConfig
 from evenface.training.data import load_manifest
@@ -92,7 +100,7 @@ def scored_answers(folder: Path, split: str, tta: str, prior: str) -> Prediction
         DataError: a damaged file.
     """
     found = sorted(folder.glob("metrics-*.json")) if not (folder / "config.yaml").exists() else []
-    if not any("answers" in json.loads(file.read_text(encoding="utf-8")) for file in found):
+    if not any("answers" in read_metrics(file) for file in found):
         return None
     if (tta, prior) != ("none", "model"):
         raise ConfigError(f"{folder} holds another tool's answers as they are; compare without --tta and --prior.")
