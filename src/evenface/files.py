@@ -55,13 +55,18 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     write_aside(path, lambda file: file.write(text.encode()))
 
 
-@functools.cache  # once per process: a folder may hold many thousand pictures
-def _clear_abandoned(folder: Path) -> None:
+def clear_aside(folder: Path, older: float = 0.0) -> None:
+    """Removes what killed processes left half-written in a folder, `older` seconds old at least; at once only where nobody else writes there."""
     with contextlib.suppress(OSError):
         for part in list(folder.glob(_ASIDE)):
             with contextlib.suppress(OSError):
-                if part.is_file() and time.time() - part.stat().st_mtime > _ABANDONED:
+                if part.is_file() and time.time() - part.stat().st_mtime >= older:
                     part.unlink()
+
+
+@functools.cache  # once per process: a folder may hold many thousand pictures
+def _clear_abandoned(folder: Path) -> None:
+    clear_aside(folder, _ABANDONED)
 
 
 def cannot_write(path: Path, cause: OSError) -> StorageError:

@@ -50,7 +50,7 @@ from evenface.data.workers import Faces, Workers
 from evenface.errors import ConfigError, DataError
 from evenface.faces.alignment import Alignment
 from evenface.faces.detection import Search
-from evenface.files import write_text
+from evenface.files import clear_aside, write_text
 
 
 CHUNK = 8  # pictures that a worker is given at a time
@@ -270,6 +270,8 @@ def _mine(folder: Path, state: dict[str, Any]) -> Iterator[None]:
             except BlockingIOError:
                 raise ConfigError(f"Another process is preparing {folder}; wait for it, or choose another folder.") from None
         _require_same(folder, state)
+        if handle is not None:  # else another process may be writing here
+            clear_aside(folder)
         yield
     finally:
         if handle is not None:
