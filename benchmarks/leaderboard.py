@@ -6,7 +6,8 @@
 
 The runs are those of a recipe of `evenface study`, in its order: all with the first seed, then all with the second. Whenever a run more is
 done, docs/leaderboard.md (another recipe: docs/NAME.md) and, beside it, the raw numbers of each run as CSV are written anew: with 2,000
-resamples while trainings go on, with 10,000 at the end.
+resamples while trainings go on, with 10,000 at the end. A third file, .parquet, has each run's answer for each face: a machine that has not
+the run folders goes on from it.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from evenface.methods._costs import costs
 from evenface.report.grid import Grid
 from evenface.report.tables import TITLES, class_order, p_text, percent, points
 from evenface.study import Recipe, Run, StudyResult, Task, collect, plan, read_recipe, run_locally, state_of
+from evenface.study.kept import keep, restore
 from evenface.study.state import minutes
 from evenface.training.data import load_manifest
 
@@ -74,6 +76,9 @@ def _main(args: argparse.Namespace, command: list[str]) -> int:
     recipe = read_recipe(args.recipe)
     runs = plan(recipe, data_dir=args.data_dir, output=args.output)
     place = args.document or Path("docs") / ("leaderboard.md" if args.recipe.name == RECIPE.name else f"{recipe.name}.md")
+    brought = restore(runs, place.with_suffix(".parquet"), recipe.split, recipe.tta)
+    if brought:
+        print(f"{len(brought)} finished runs are taken from {place.with_suffix('.parquet')}.", flush=True)
     if args.table:
         write(recipe, runs, place, FINE)
         return 0
@@ -123,7 +128,7 @@ def _alarm(after: float | None) -> Iterator[None]:
 
 
 def write(recipe: Recipe, runs: Sequence[Run], place: Path, resamples: int) -> None:
-    """The document and, beside it, the raw numbers. Nothing is written where no run is done.
+    """The document and, beside it, the raw numbers and the answers. Nothing is written where no run is done.
 
     Raises:
         DataError: no run is done yet.
@@ -136,20 +141,23 @@ def write(recipe: Recipe, runs: Sequence[Run], place: Path, resamples: int) -> N
         turned = dataclasses.replace(recipe, runs={name: recipe.runs[name] for name in order})
         second = collect(turned, runs, resamples=resamples)
     board = Board(recipe, runs, first, second)
-    write_text(place, document(board, place.with_suffix(".csv").name))
+    write_text(place, document(board, place.stem))
     write_text(place.with_suffix(".csv"), raw(board))
-    print(f"written   {place}\n          {place.with_suffix('.csv')}", flush=True)
+    keep(runs, place.with_suffix(".parquet"), recipe.split, recipe.tta)
+    print(f"written   {place}, {place.stem}.csv, {place.stem}.parquet", flush=True)
 
 
-def document(board: Board, table: str) -> str:
-    """The whole page."""
+def document(board: Board, stem: str) -> str:
+    """The whole page; `stem` names the files beside it."""
+    table, answers = f"{stem}.csv", f"{stem}.parquet"
     comparison, counts = board.first.comparison, board.first.train_counts
     seeds = sorted({seed for m in comparison.methods for seed in m.seeds})
     about = "rivals.md" if board.recipe.name == RECIPE.stem else "studies.md"
     parts = [
         "# How do the methods rank, as far as has been measured?",
         board.recipe.about,
-        f"Written by `benchmarks/leaderboard.py`, which goes on where it was; every number of every run is in [{table}]({table}). "
+        f"Written by `benchmarks/leaderboard.py`, which goes on where it was; every number of every run is in [{table}]({table}), "
+        f"every answer in [{answers}]({answers}). "
         + (
             f"[rivals.md]({about}) says how the numbers of seed 0 are to be read."
             if about == "rivals.md"

@@ -56,7 +56,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 def clear_aside(folder: Path, older: float = 0.0) -> None:
-    """Removes what killed processes left half-written in a folder, `older` seconds old at least; at once only where nobody else writes there."""
+    """Removes what killed processes left half-written in a folder, `older` seconds ago at least: 0 only where nobody else writes there."""
     with contextlib.suppress(OSError):
         for part in list(folder.glob(_ASIDE)):
             with contextlib.suppress(OSError):

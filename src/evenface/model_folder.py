@@ -206,15 +206,18 @@ def read_card(folder: str | os.PathLike[str]) -> str:
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
-def read_config(folder: str | os.PathLike[str]) -> ModelConfig:
+def read_config(folder: str | os.PathLike[str], *, weights: bool = True) -> ModelConfig:
     """What `config.json` of a model folder says.
+
+    Args:
+        weights: they must be there too, as they are but for a run that `evenface.study.kept` brought back.
 
     Raises:
         ModelError: no model folder there, or one whose config is broken; names what was looked for.
     """
     name = Path(folder)
     folder = standing(name)
-    for part in (CONFIG, WEIGHTS):
+    for part in (CONFIG, WEIGHTS) if weights else (CONFIG,):
         if not (folder / part).is_file():
             what = "is not there" if not folder.exists() else f"lacks {part}"
             raise ModelError(f"The model folder {name} {what}; a model folder holds {WEIGHTS} and {CONFIG}.")

@@ -202,7 +202,7 @@ def compare(
             what = f"has been {since} since it was scored on {split}" if file.exists() else f"has not been scored on {split} yet"
             flag = ("" if tta == "none" else f" --tta {tta}") + ("" if prior == "model" else f" --prior {prior}")
             raise ConfigError(f"{folder} {what}; run: evenface evaluate {folder} --split {split}{flag}")
-        about = read_config(model_path)
+        about = read_config(model_path, weights=False)
         counts = counts or about.train_counts
         if chosen_on(about, split) or learned_from_all(about):
             optimistic.append(str(folder))

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -92,6 +93,27 @@ def test_from_the_list_to_the_table(cli: Any, faces: Path, monkeypatch: pytest.M
     changed = cli("study", recipe(faces, base={**BASE, "data_dir": str(faces), "lr": 0.5}, name="small"), "--dry-run").out
     assert set(states(changed).values()) == {"to do"}
     assert "Of other settings or seeds: ce-s0-" in changed
+
+
+@pytest.mark.usefixtures("in_process")
+def test_kept_answers_stand_for_folders_that_are_gone(cli: Any, faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = recipe(faces)
+    first = cli("study", file, "--keep", "kept.parquet")
+    assert first.code == 0, first.err
+    shutil.rmtree("runs")
+
+    def nothing(*_: Any, **__: Any) -> None:
+        raise AssertionError("all is there")
+
+    monkeypatch.setattr("evenface.study.run_locally", nothing)
+    again = cli("study", file, "--keep", "kept.parquet")
+    assert (again.code, again.err) == (0, "")
+    assert again.out.startswith("kept      2 finished runs taken from kept.parquet\n")
+    assert first.out.endswith(again.out.partition("\n")[2])  # the same table
+    assert set(states(cli("study", file, "--dry-run").out).values()) == {"done"}
+    cli("report", "runs/small", "-o", "page.html").refused(2, "None of the 2 runs")
+    Path("kept.parquet").write_bytes(b"no table")
+    cli("study", file, "--keep", "kept.parquet").refused(1, "cannot be read as the kept answers")
 
 
 @pytest.mark.usefixtures("in_process")

@@ -5,6 +5,7 @@
   evenface study recipes/rivals_ferplus_cpu.yaml --data-dir DIR --only ce,rbcf --seeds 0,1,2
   evenface study recipes/table1.yaml --data-dir DIR --init resnet18_msceleb.pth
   evenface study recipes/rivals_ferplus_cpu.yaml --data-dir DIR --engine ray --address auto --cpus-per-run 4
+  evenface study recipes/rivals_ferplus_cpu.yaml --data-dir DIR --keep rivals.parquet
 
 A finished run is never trained again and an interrupted one is gone on with: the same command goes on with a study that was stopped.
 The table is printed and written to table.md and table.csv in the study's folder; with --only it is of those runs, and printed only.
@@ -52,20 +53,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--without-duplicates", action="store_true", help="leave out of the table the images that stand in train pixel for pixel"
     )
     parser.add_argument("-o", "--output", type=Path, help="folder of the run folders and tables (default: the recipe's)")
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        metavar="FILE",
+        help="keep the answers of finished runs in this small Parquet file too; runs whose folders are gone are taken from it",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     from evenface.cli.output import console
-    from evenface.cli.study_runs import bring, numbers
+    from evenface.cli.study_runs import bring, numbers, say
     from evenface.cli.study_table import show
     from evenface.errors import ConfigError
     from evenface.study import collect, plan, read_recipe
+    from evenface.study.kept import restore
 
     if args.jobs < 1 or (args.cpus_per_run is not None and args.cpus_per_run < 1):
         raise ConfigError(f"{'--jobs' if args.jobs < 1 else '--cpus-per-run'} must be at least 1.")
     if args.engine == "local" and (args.address is not None or args.cpus_per_run is not None):
         raise ConfigError(f"{'--address' if args.address is not None else '--cpus-per-run'} is for a cluster; add --engine ray.")
     recipe = read_recipe(args.recipe)
+    if args.keep is not None and recipe.search is not None:
+        raise ConfigError("--keep goes with no search, whose trials go on from their states.")
     output = recipe.output if args.output is None else args.output
     out = console()
     command = ["evenface", *sys.argv[1:]]
@@ -84,6 +94,9 @@ def run(args: argparse.Namespace) -> int:
     whole = plan(recipe, data_dir=args.data_dir, init=args.init, seeds=seeds, output=output)
     only = None if args.only is None else [name.strip() for name in args.only.split(",")]
     runs = plan(recipe, data_dir=args.data_dir, init=args.init, seeds=seeds, output=output, only=only)
+    brought = [] if args.keep is None else restore(runs, args.keep, recipe.split, recipe.tta)
+    if brought:
+        say(out, f"kept      {len(brought)} finished run{'s' if len(brought) > 1 else ''} taken from {args.keep}")
     if args.dry_run:
         _list(out, recipe, whole, runs, output, args.jobs)
         return 0

@@ -18,15 +18,30 @@ if TYPE_CHECKING:
 
 
 def bring(recipe: Recipe, runs: Sequence[Run], args: argparse.Namespace, out: Console, command: Sequence[str]) -> dict[str, str]:
-    """Brings runs to their end; those that failed, and why."""
+    """Brings runs to their end, and keeps the answers of each as it is done; those that failed, and why."""
     from evenface.errors import TrainingError
     from evenface.study import Task, state_of
+    from evenface.study.kept import keep
 
-    if all(state_of(each, recipe.split, recipe.tta).done for each in runs):
+    def done() -> int:
+        return sum(state_of(each, recipe.split, recipe.tta).done for each in runs)
+
+    kept = 0
+
+    def news(text: str = "") -> None:
+        nonlocal kept
+        if text:
+            say(out, text)
+        if args.keep is not None and (now := done()) > kept:
+            keep(runs, args.keep, recipe.split, recipe.tta)
+            kept = now
+
+    if done() == len(runs):
+        news()
         return {}
     check_data(runs, recipe.split)
     try:
-        return engine(args)(runs, Task(recipe.split, recipe.tta, command), say=lambda text: say(out, text))
+        return engine(args)(runs, Task(recipe.split, recipe.tta, command), say=news)
     except TrainingError as error:
         raise TrainingError(f"{error} Go on with: {shlex.join(command)}") from error
 

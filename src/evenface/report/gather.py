@@ -144,7 +144,7 @@ def find_runs(entries: Sequence[str], beside: Path) -> tuple[list[Run], list[str
     for entry in entries:
         for path in _expanded(entry):
             inside = [] if _is_one(path) or not path.is_dir() else sorted(path.glob("*/config.yaml"))
-            ready = [file.parent for file in inside if standing(file.parent / "best").is_dir()]
+            ready = [file.parent for file in inside if (standing(file.parent / "best") / WEIGHTS).is_file()]
             ready.sort(key=lambda run: load_config(run / "config.yaml").method != "ce")  # the natural baseline; stable for the others
             if inside and not ready:
                 raise ConfigError(f"None of the {len(inside)} runs in {path} has a model yet; let one finish an epoch.")

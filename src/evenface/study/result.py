@@ -113,7 +113,7 @@ def collect(recipe: Recipe, runs: Sequence[Run], *, without_duplicates: bool = F
     missing = tuple(str(run) for run in runs if run not in done)
     if missing:
         notes.append(f"Not there yet: {', '.join(missing)}.")
-    if any(chosen_on(read_config(run.folder / "best"), recipe.split) for run in done):
+    if any(chosen_on(read_config(run.folder / "best", weights=False), recipe.split) for run in done):
         notes.append(f"Optimistic: the epoch was chosen on the {recipe.split} images themselves; not an estimate for new faces.")
     return StudyResult(tables, missing, tuple(notes))
 
@@ -148,5 +148,5 @@ def _table(recipe: Recipe, runs: Sequence[Run], baseline: str, without_duplicate
         comparison = dataclasses.replace(comparison, pairs=())
     spent = {name: [minutes(other.folder) for label, other in named if label == name] for name, _ in named}
     means = {name: float(np.mean([m for m in found if m is not None])) if any(found) else None for name, found in spent.items()}
-    counts = read_config(named[0][1].folder / "best").train_counts
+    counts = read_config(named[0][1].folder / "best", weights=False).train_counts
     return StudyTable(named[0][1].labels if recipe.crossed else {}, comparison, means, counts)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
+import json
 from pathlib import Path
 
 from evenface.errors import ConfigError
 from evenface.runs import is_scored
 from evenface.study.plan import Run, matter
-from evenface.training.checkpoint import minutes as minutes
+from evenface.training import checkpoint
 from evenface.training.config import load_config
 
 
-_PLACED = ("data_dir", "unlabelled", "exclude", "init", "method")
+PLACED = ("data_dir", "unlabelled", "exclude", "init", "method")
 """Settings of which a run folder keeps the whole path."""
+
+MINUTES = "kept.json"
+"""In a run folder that was made from kept answers (`evenface.study.kept`), without its state: how long it was trained."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +69,14 @@ def state_of(run: Run, split: str, tta: str) -> State:
     return State(epochs, run.config.epochs, (folder / "last.ckpt").is_file() or epochs > 0, is_scored(folder, split, tta))
 
 
+def minutes(folder: Path) -> float | None:
+    """How long a run was trained, stops left out; None where that is not known any more."""
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        spent = json.loads((folder / MINUTES).read_text(encoding="utf-8"))["minutes"]
+        return None if spent is None else float(spent)
+    return checkpoint.minutes(folder)
+
+
 def finished_epochs(folder: Path) -> int:
     """Rows of log.csv, which is written after the best model and before the state."""
     file = folder / "log.csv"
@@ -76,7 +89,7 @@ def _check_settings(run: Run) -> None:
     """
     was, now = matter(load_config(run.folder / "config.yaml")), matter(run.config)
     for name in now:
-        moved = name in _PLACED and was[name] and now[name] and Path(was[name]).name == Path(now[name]).name
+        moved = name in PLACED and was[name] and now[name] and Path(was[name]).name == Path(now[name]).name
         if was[name] != now[name] and not moved and not (name == "init" and run.after is not None):
             raise ConfigError(
                 f"{run.folder} was trained with {name} {was[name]!r}, and the recipe now means {now[name]!r}; "
