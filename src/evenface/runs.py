@@ -33,7 +33,7 @@ from evenface.distill.config import options_of
 from evenface.distill.faces import read_faces
 from evenface.errors import ConfigError, DataError, ModelError, unknown_name
 from evenface.evaluation.aggregate import DECIMALS, expert_weights, weighted
-from evenface.evaluation.compare import Comparison, RunPredictions, compare_runs, method_labels
+from evenface.evaluation.compare import Comparison, RunPredictions, compare_runs
 from evenface.evaluation.evaluate import predict, predict_experts
 from evenface.evaluation.metrics import AGGREGATES
 from evenface.evaluation.records import Evaluation, Predictions, read_predictions, summarise, write_metrics, write_predictions
@@ -41,6 +41,7 @@ from evenface.evaluation.records import stem_of as stem_of
 from evenface.labels import require_same
 from evenface.model_folder import CONFIG, ModelConfig, load_model, read_config, standing
 from evenface.models.experts import Experts
+from evenface.run_labels import labels_of, train_ids
 from evenface.training.checkpoint import minutes
 from evenface.training.config import TrainConfig, load_config
 from evenface.training.data import load_manifest
@@ -48,7 +49,6 @@ from evenface.training.folder import train_fingerprint
 
 
 TTA = ("none", "flip", "experts")
-_NO_METHOD = ("seed", "output", "device", "workers", "store", "save_minutes", "tensorboard", "watch", "precision")
 
 
 def evaluate(
@@ -219,40 +219,6 @@ def compare(
     return comparison, counts
 
 
-def labels_of(runs: Sequence[tuple[Path, TrainConfig, ModelConfig]]) -> list[str]:
-    """What tells the methods of runs apart; those that differ in nothing but their seed have one label.
-
-    Args:
-        runs: folder, settings and best model of each.
-    """
-    options = []
-    starts = _starts({config.init for _, config, _ in runs})
-    for _, config, about in runs:
-        settings = {k: v for k, v in dataclasses.asdict(config).items() if k not in ("method", "method_options")}
-        settings["init"] = starts[config.init]
-        method = dict(about.method or {"name": config.method})
-        options.append({**settings, "method": method.pop("name"), **method})
-    # Where the same faces lie says nothing of a method; other faces do.
-    faces = {_train_ids(folder) for folder, _, _ in runs}
-    return method_labels(options, ignore=_NO_METHOD if len(faces) > 1 else (*_NO_METHOD, "data_dir"))
-
-
-def _starts(inits: set[str]) -> dict[str, str]:
-    """What each `init` is called in a label: runs that are the same but for their seed have one name (each seed goes on from its own)."""
-
-    def settings_of(init: str) -> tuple[str, str]:
-        run = Path(init).parent if Path(init).name == "best" else Path(init)
-        if not (run / "config.yaml").is_file():
-            return init, init
-        config = load_config(run / "config.yaml")
-        values = {k: v for k, v in dataclasses.asdict(config).items() if k not in _NO_METHOD}
-        return f"a run of {config.method}", repr({**values, "init": settings_of(config.init)[1]})
-
-    found = {init: settings_of(init) for init in inits}
-    keys = {name: {key for other, key in found.values() if other == name} for name, _ in found.values()}
-    return {init: name if len(keys[name]) == 1 else init for init, (name, _) in found.items()}
-
-
 def model_card(target: str | os.PathLike[str]) -> str:
     """The model card of a run or a model folder as it would be written now, with all that is known of it.
 
@@ -357,7 +323,7 @@ def _read(
         with contextlib.suppress(ConfigError, DataError):  # on other data these settings may not work, and do not apply
             manifest = load_manifest(settings)
             learned = read_faces(settings, options_of(settings), about.class_names) if taught else manifest
-            if _train_ids(run) == train_fingerprint(learned):
+            if train_ids(run) == train_fingerprint(learned):
                 return manifest, settings, True
     name = dataset or (config.dataset if config is not None else None)
     if name is None:
@@ -365,14 +331,6 @@ def _read(
     protocol: Any = "validation" if split == "validation" else "paper"  # nothing is set aside but where it is asked for
     settings = TrainConfig(dataset=name, data_dir=data_dir, classes=classes, protocol=protocol)
     return load_manifest(settings), settings, False
-
-
-def _train_ids(run: Path) -> str:
-    """The fingerprint of a run's training faces; empty where the run does not say."""
-    try:
-        return str(json.loads((run / "environment.json").read_text()).get("data_ids", ""))
-    except (OSError, ValueError, AttributeError):
-        return ""
 
 
 def chosen_on(about: ModelConfig, split: str) -> bool:

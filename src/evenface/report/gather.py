@@ -29,7 +29,8 @@ from evenface.evaluation.compare import Comparison, RunPredictions, compare_runs
 from evenface.evaluation.records import Predictions, read_metrics, read_predictions, stem_of
 from evenface.model_folder import WEIGHTS, ModelConfig, read_config, standing
 from evenface.report.tables import class_order
-from evenface.runs import chosen_on, find_model, labels_of
+from evenface.run_labels import labels_of
+from evenface.runs import chosen_on, find_model
 from evenface.training.config import TrainConfig, load_config
 
 

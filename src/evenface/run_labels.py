@@ -1,0 +1,57 @@
+"""What the methods of several runs are called in a table: by the settings in which they differ."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from evenface.evaluation.compare import method_labels
+from evenface.model_folder import ModelConfig
+from evenface.training.config import TrainConfig, load_config
+
+
+_NO_METHOD = ("seed", "output", "device", "workers", "store", "save_minutes", "tensorboard", "watch", "precision")
+
+
+def labels_of(runs: Sequence[tuple[Path, TrainConfig, ModelConfig]]) -> list[str]:
+    """What tells the methods of runs apart; those that differ in nothing but their seed have one label.
+
+    Args:
+        runs: folder, settings and best model of each.
+    """
+    options = []
+    starts = _starts({config.init for _, config, _ in runs})
+    for _, config, about in runs:
+        settings = {k: v for k, v in dataclasses.asdict(config).items() if k not in ("method", "method_options")}
+        settings["init"] = starts[config.init]
+        method = dict(about.method or {"name": config.method})
+        options.append({**settings, "method": method.pop("name"), **method})
+    # Where the same faces lie says nothing of a method; other faces do.
+    faces = {train_ids(folder) for folder, _, _ in runs}
+    return method_labels(options, ignore=_NO_METHOD if len(faces) > 1 else (*_NO_METHOD, "data_dir"))
+
+
+def _starts(inits: set[str]) -> dict[str, str]:
+    """What each `init` is called in a label: runs that are the same but for their seed have one name (each seed goes on from its own)."""
+
+    def settings_of(init: str) -> tuple[str, str]:
+        run = Path(init).parent if Path(init).name == "best" else Path(init)
+        if not (run / "config.yaml").is_file():
+            return init, init
+        config = load_config(run / "config.yaml")
+        values = {k: v for k, v in dataclasses.asdict(config).items() if k not in _NO_METHOD}
+        return f"a run of {config.method}", repr({**values, "init": settings_of(config.init)[1]})
+
+    found = {init: settings_of(init) for init in inits}
+    keys = {name: {key for other, key in found.values() if other == name} for name, _ in found.values()}
+    return {init: name if len(keys[name]) == 1 else init for init, (name, _) in found.items()}
+
+
+def train_ids(run: Path) -> str:
+    """The fingerprint of a run's training faces; empty where the run does not say."""
+    try:
+        return str(json.loads((run / "environment.json").read_text()).get("data_ids", ""))
+    except (OSError, ValueError, AttributeError):
+        return ""
