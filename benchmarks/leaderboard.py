@@ -26,7 +26,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evenface.errors import EvenfaceError, TrainingError
+from evenface.errors import ConfigError, EvenfaceError, TrainingError
 from evenface.evaluation.compare import Comparison, MethodScores
 from evenface.files import write_text
 from evenface.methods._costs import costs
@@ -60,6 +60,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, help="stop after so many; trainings at work save their state (default: until all is done)")
     parser.add_argument("--jobs", type=int, default=1, help="trainings side by side (default: 1)")
     parser.add_argument("--table", action="store_true", help="train nothing, write the document")
+    parser.add_argument("--anew", action="store_true", help="replace a document that has runs of which nothing is left here")
     parser.add_argument("-o", "--output", type=Path, help="folder of the runs (default: the recipe's)")
     parser.add_argument("--document", type=Path, help="default: docs/leaderboard.md, of another recipe docs/NAME.md")
     args = parser.parse_args(words)
@@ -79,6 +80,7 @@ def _main(args: argparse.Namespace, command: list[str]) -> int:
     brought = restore(runs, place.with_suffix(".parquet"), recipe.split, recipe.tta)
     if brought:
         print(f"{len(brought)} finished runs are taken from {place.with_suffix('.parquet')}.", flush=True)
+    _require_all(runs, recipe, place, args.anew)
     if args.table:
         write(recipe, runs, place, FINE)
         return 0
@@ -105,6 +107,24 @@ def _main(args: argparse.Namespace, command: list[str]) -> int:
     if stopped:
         print(stopped)
     return 1 if failed else 0
+
+
+def _require_all(runs: Sequence[Run], recipe: Recipe, place: Path, anew: bool) -> None:
+    """No run of the document that is there is lost by writing it again.
+
+    Raises:
+        ConfigError: one would be.
+    """
+    table = place.with_suffix(".csv")
+    if anew or not table.is_file():
+        return
+    here = {run.folder.name for run in runs if state_of(run, recipe.split, recipe.tta).done}
+    there = {row["folder"] for row in csv.DictReader(table.read_text(encoding="utf-8").splitlines())}
+    if lost := len(there - here):
+        raise ConfigError(
+            f"{table} has {lost} runs of which neither the folders nor the answers are here, and they would be lost; "
+            "write another document (--document FILE), or begin again (--anew)."
+        )
 
 
 def _done(recipe: Recipe, runs: Sequence[Run]) -> int:

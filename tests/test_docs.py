@@ -103,7 +103,17 @@ def test_a_mentioned_verb_and_its_flags_exist(page: str, line: str, workplace: P
 def test_a_flag_in_the_text_is_one_of_some_verb(page: Path, workplace: Path) -> None:
     from evenface.methods import METHODS
 
-    known = {"--force-reinstall", "--nproc-per-node", "--shm-size", "--memory", "--minutes", "--seconds", "--clients"}  # others'
+    known = {
+        "--force-reinstall",
+        "--nproc-per-node",
+        "--shm-size",
+        "--memory",
+        "--minutes",
+        "--anew",
+        "--document",
+        "--seconds",
+        "--clients",
+    }  # others'
     for verb in VERBS:
         known |= flags(full_parser(verb, []))
     for name in [*METHODS, "tilted.py:Tilted"]:

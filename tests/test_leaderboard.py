@@ -7,6 +7,7 @@ import importlib.util
 import itertools
 import json
 import re
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -161,6 +162,27 @@ def test_several_seeds_and_one_that_lags_behind(leaderboard: Any, recipe: Path, 
     assert cells[2].startswith(f"{100 * np.mean(both):.1f} [")
     assert cells[5] == f"{100 * np.std(both, ddof=1):.1f}"
     assert len((tmp_path / "board.csv").read_text().splitlines()) == 1 + 5
+
+
+def test_a_document_keeps_the_runs_that_it_has(leaderboard: Any, recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = plan(read_recipe(recipe), seeds=[0])
+    for run in runs:
+        finish(run)
+    words = ["--recipe", str(recipe), "--table", "--document", str(tmp_path / "board.md")]
+    assert leaderboard.main(words) == 0
+    before = (tmp_path / "board.csv").read_text()
+    shutil.rmtree(tmp_path / "runs")
+    assert leaderboard.main(words) == 0
+    assert "3 finished runs are taken from" in capsys.readouterr().out
+    assert (tmp_path / "board.csv").read_text() == before
+    shutil.rmtree(tmp_path / "runs")
+    (tmp_path / "board.parquet").unlink()
+    finish(runs[0])
+    assert leaderboard.main(words) == 2
+    assert "has 2 runs of which neither the folders nor the answers are here" in capsys.readouterr().err
+    assert (tmp_path / "board.csv").read_text() == before
+    assert leaderboard.main([*words, "--anew"]) == 0
+    assert len((tmp_path / "board.csv").read_text().splitlines()) == 2
 
 
 def test_nothing_is_there_yet(leaderboard: Any, recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

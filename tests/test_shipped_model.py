@@ -14,6 +14,7 @@ from evenface import Recognizer, calibrate, evaluate, zoo
 from evenface.errors import ConfigError
 from evenface.labels import BASIC
 from evenface.model_folder import load_model, read_config
+from evenface.report.tables import metrics_notes
 from evenface.runs import model_card
 from evenface.study import plan, read_recipe
 
@@ -95,6 +96,7 @@ def test_it_has_the_published_validation_scores(shared: Path, tmp_path: Path) ->
     data = str(shared / "data" / "ferplus")
     found = evaluate(zoo.model_path(NAME), split="validation", dataset="ferplus", data_dir=data, output=tmp_path, device="cpu")
     assert found.metrics["n"] == 3186
+    assert "cut_out" not in found.metrics
     assert found.metrics["overall"] == pytest.approx(0.879, abs=0.0015)
     assert found.metrics["mean_recall"] == pytest.approx(0.806, abs=0.0085)  # one disgusted face of 24 is 0.6 points
 
@@ -114,6 +116,9 @@ def test_it_is_scored_by_its_name_and_not_written_to(tmp_path: Path) -> None:
     found = evaluate(NAME, output=tmp_path / "scores", **given)
     assert found.metrics["n"] == 63
     assert found.metrics["overall"] > 2 / 7
+    assert found.metrics["cut_out"]["set"] is None
+    notes = metrics_notes(found.metrics)
+    assert any("learned from faces cut out as fer2013; how these are is not known." in note for note in notes)
     with pytest.raises(ConfigError, match="-o/--output"):
         evaluate(NAME, **given)
     with pytest.raises(ConfigError, match="stays as it is"):

@@ -25,7 +25,7 @@ from evenface.errors import ConfigError
 from evenface.evaluation.evaluate import predict
 from evenface.evaluation.metrics import confusion_matrix, scores
 from evenface.model_folder import ModelConfig, load_model, read_card, rewrite
-from evenface.runs import data_of, find_model, renew_card
+from evenface.runs import data_of, find_model, learned_look, renew_card
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,8 +78,9 @@ def calibrate(
     chosen = resolve_device(device)
     kind, _ = resolve_precision(precision, chosen)
     model, about = load_model(folder)
-    manifest, settings, _ = data_of(config, run, dataset, data_dir, about, split)
-    store = open_store(manifest.split(split), about.img_size, device=chosen, mode=settings.store, workers=workers)
+    manifest, settings, own_data = data_of(config, run, dataset, data_dir, about, split)
+    look = None if own_data else learned_look(about)
+    store = open_store(manifest.split(split), about.img_size, device=chosen, mode=settings.store, workers=workers, look=look)
     found = predict(model.to(chosen), store, batch_size=batch_size, device=chosen, precision=kind, progress=progress)
     position = {name: i for i, name in enumerate(about.class_names)}
     labels = np.array([position[label] for label in store.manifest.table["label"].to_pylist()], dtype=np.int64)

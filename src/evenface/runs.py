@@ -38,6 +38,7 @@ from evenface.evaluation.evaluate import predict, predict_experts
 from evenface.evaluation.metrics import AGGREGATES
 from evenface.evaluation.records import Evaluation, Predictions, read_predictions, summarise, write_metrics, write_predictions
 from evenface.evaluation.records import stem_of as stem_of
+from evenface.faces.alignment import Alignment
 from evenface.labels import require_same
 from evenface.model_folder import CONFIG, ModelConfig, load_model, read_config, standing
 from evenface.models.experts import Experts
@@ -103,8 +104,9 @@ def evaluate(
             f"that of {run} is of the kind '{model.kind}'."
         )
     manifest, settings, own_data = data_of(config, run, dataset, data_dir, about, split)
-    store = open_store(manifest.split(split), about.img_size, device=chosen, mode=settings.store, workers=workers)
-    how: dict[str, Any] = {"batch_size": batch_size, "device": chosen, "precision": kind, "progress": progress}
+    how: dict[str, Any] = {"mode": settings.store, "workers": workers, "look": None if own_data else learned_look(about)}
+    store = open_store(manifest.split(split), about.img_size, device=chosen, **how)
+    how = {"batch_size": batch_size, "device": chosen, "precision": kind, "progress": progress}
     weights: dict[str, Any] = {}
     if tta == "experts":
         face, mirror = predict_experts(cast(Experts, model.to(chosen)), store, **how)
@@ -132,6 +134,8 @@ def evaluate(
         "selection": about.details.get("selection"),
         "epoch": about.details.get("epoch"),
     }
+    if not own_data and (cuts := _other_cuts(about, manifest)):
+        provenance |= {"cut_out": cuts}
     if own_data and config is not None:
         provenance |= {"protocol": config.protocol}
         if config.protocol == "paper":
@@ -342,6 +346,21 @@ def chosen_on(about: ModelConfig, split: str) -> bool:
 def learned_from_all(about: ModelConfig) -> bool:
     """Whether the model was distilled on the faces of all splits (`--all-splits`), those of test among them."""
     return bool((about.method or {}).get("all_splits"))
+
+
+def learned_look(about: ModelConfig) -> Alignment | None:
+    """How the faces that a model learned from look: faces of other data are turned to grey and to their resolution, as `predict` does."""
+    return None if about.alignment is None else Alignment.from_dict(about.alignment)
+
+
+def _other_cuts(about: ModelConfig, manifest: Manifest) -> dict[str, Any] | None:
+    """How the model's faces were cut out and how these are, where that differs; None where it does not, or the model's is not known."""
+    if about.alignment is None:
+        return None
+    learned, given = (None if each is None else Alignment.from_dict(each) for each in (about.alignment, manifest.alignment))
+    if learned is not None and given is not None and (learned.template, learned.margin) == (given.template, given.margin):
+        return None
+    return {"model": about.alignment, "set": manifest.alignment}
 
 
 def _predictions(part: Manifest, whole: Manifest, split: str, about: ModelConfig, probabilities: np.ndarray, workers: int) -> Predictions:

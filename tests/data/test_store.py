@@ -23,6 +23,7 @@ from evenface.data.decode import open_rgb
 from evenface.data.manifest import Manifest, build
 from evenface.data.store import FaceStore, open_store, to_float
 from evenface.errors import ConfigError, DataError, StorageError
+from evenface.faces.alignment import Alignment
 
 
 MODES = ("memory", "memmap", "stream")
@@ -114,6 +115,22 @@ def test_gather_and_batches_keep_the_order_asked_for(mode: str) -> None:
         for row, face in zip(rows, batch, strict=True):
             assert np.array_equal(face.numpy(), expected(manifest, row))
     assert list(store.batches([])) == []
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_faces_are_made_to_look_like_those_that_a_model_knows(mode: str) -> None:
+    """Means of 2 x 2 pixels, then the weights of ITU-R BT.601, each rounded."""
+    pixels = np.random.default_rng(1).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
+    columns = {"id": list("abcd"), "split": ["test"] * 4, "label": ["fear", "anger"] * 2, "image": [png(each) for each in pixels]}
+    manifest = build(columns, ("anger", "fear"), name="colourful")
+    store = open_store(manifest, SIZE, mode=mode, look=Alignment("fer2013", resolution=8, grey=True))
+    assert store.channels == 1
+    small = pixels.reshape(4, 8, 2, 8, 2, 3).mean(axis=(2, 4))
+    grey = small @ [0.299, 0.587, 0.114]
+    found = store.gather(np.array([2, 0, 1, 3]))[:, 0].numpy().astype(float)
+    assert np.abs(found - grey[[2, 0, 1, 3]]).max() <= 1.01
+    plain = open_store(manifest, SIZE, mode=mode)  # not taken from the cache of the other
+    assert plain.channels == 3
 
 
 def test_gathered_faces_are_a_copy() -> None:

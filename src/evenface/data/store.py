@@ -24,12 +24,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
-from evenface.data.decode import UNREADABLE, decode, is_grey, open_rgb, resize
+from evenface.data.decode import UNREADABLE, is_grey, open_rgb, resize
 from evenface.data.manifest import Manifest
 from evenface.doctor import available_memory
 from evenface.errors import ConfigError, DataError, StorageError
+from evenface.faces.alignment import Alignment, whole
 from evenface.paths import cache_folder
 
 
@@ -54,7 +56,15 @@ class FaceStore:
     """
 
     def __init__(
-        self, manifest: Manifest, size: int, channels: int, unreadable: Sequence[str], mode: str, faces: Tensor | None, workers: int = 1
+        self,
+        manifest: Manifest,
+        size: int,
+        channels: int,
+        unreadable: Sequence[str],
+        mode: str,
+        faces: Tensor | None,
+        workers: int = 1,
+        look: Alignment | None = None,
     ):
         self.manifest = manifest
         self.size = size
@@ -63,6 +73,7 @@ class FaceStore:
         self.mode = mode
         self._faces = faces
         self._workers = workers
+        self._look = look
 
     def __len__(self) -> int:
         return len(self.manifest)
@@ -92,11 +103,15 @@ class FaceStore:
 
     def _decode_row(self, row: int) -> np.ndarray:
         try:
-            pixels = decode(self.manifest.image_bytes(int(row)), self.size)
+            pixels = _pixels(open_rgb(self.manifest.image_bytes(int(row))), self.size, self._look)
         except UNREADABLE as error:  # it could be read when the store was opened
             name = self.manifest.ids()[int(row)]
             raise DataError(f"The image {name} can no longer be read ({error}); the data changed while they were in use.") from error
         return pixels.transpose(2, 0, 1)[: self.channels]
+
+
+def _pixels(image: Image.Image, size: int, look: Alignment | None) -> np.ndarray:
+    return resize(image, size) if look is None else whole(np.asarray(image), look, size)
 
 
 def to_float(faces: Tensor) -> Tensor:
@@ -111,12 +126,14 @@ def open_store(
     device: torch.device | str = "cpu",
     mode: str = "auto",
     workers: int = 2,
+    look: Alignment | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> FaceStore:
     """Decodes a manifest (usually one split) into a store.
 
     Args:
         size: side in pixels that every face is resized to.
+        look: of the faces that a model learned from; these are turned to grey and brought down to its resolution, as it says.
         device: where `mode="device"` puts the faces.
         mode: auto, device, memory, memmap or stream.
         progress: called with (done, all) while decoding.
@@ -131,14 +148,14 @@ def open_store(
         raise DataError(f"The data set '{manifest.name}' has no faces to load.")
     device = torch.device(device)
     mode = _choose_mode(mode, len(manifest) * 3 * size * size, device)
-    cached = _cached_folder(manifest, size) if mode == "memmap" else None
+    cached = _cached_folder(manifest, size, look) if mode == "memmap" else None
     if cached is not None:
         found = _open_memmap(cached, manifest, size)
         if found is not None:
             return found
     aside = None if cached is None else _new_part(cached)
     try:
-        target, keep, channels = _decode_all(manifest, size, mode, workers, progress, aside)
+        target, keep, channels = _decode_all(manifest, size, mode, workers, look, progress, aside)
         bad = [name for name, ok in zip(manifest.ids(), keep, strict=True) if not ok]
         _report_unreadable(bad, len(manifest))
         if cached is not None and aside is not None:
@@ -156,11 +173,17 @@ def open_store(
     if bad:
         manifest = manifest.take(np.flatnonzero(keep))
     faces = None if target is None else torch.from_numpy(target[: len(manifest)]).to(device if mode == "device" else "cpu")
-    return FaceStore(manifest, size, channels, bad, mode, faces, workers)
+    return FaceStore(manifest, size, channels, bad, mode, faces, workers, look)
 
 
 def _decode_all(
-    manifest: Manifest, size: int, mode: str, workers: int, progress: Callable[[int, int], None] | None, aside: Path | None
+    manifest: Manifest,
+    size: int,
+    mode: str,
+    workers: int,
+    look: Alignment | None,
+    progress: Callable[[int, int], None] | None,
+    aside: Path | None,
 ) -> tuple[np.ndarray | None, np.ndarray, int]:
     """Reads every image once: the faces that could be read, packed at the front (none for `stream`); which could; the channels."""
     n = len(manifest)
@@ -173,7 +196,7 @@ def _decode_all(
             original = open_rgb(manifest.image_bytes(row))
         except UNREADABLE:
             return None
-        return resize(original, size), is_grey(np.asarray(original))
+        return _pixels(original, size, look), (look is not None and look.grey) or is_grey(np.asarray(original))
 
     filled = 0
     with ThreadPoolExecutor(workers) as pool:
@@ -244,9 +267,10 @@ def _choose_mode(mode: str, nbytes: int, device: torch.device) -> str:
     return "memmap" if nbytes < 0.5 * shutil.disk_usage(cache_folder()).free else "stream"
 
 
-def _cached_folder(manifest: Manifest, size: int) -> Path:
+def _cached_folder(manifest: Manifest, size: int, look: Alignment | None) -> Path:
     """Where the decoded faces of just these rows at this size are cached; the name is a hash of all that decides the pixels."""
-    digest = hashlib.blake2b(f"{_LAYOUT};{size};{manifest.root}".encode(), digest_size=16)
+    seen = "" if look is None else f";{look.resolution};{look.grey}"
+    digest = hashlib.blake2b(f"{_LAYOUT};{size};{manifest.root}{seen}".encode(), digest_size=16)
     for name, image in zip(manifest.ids(), manifest.table["image"], strict=True):
         value = image.as_py()
         digest.update(name.encode() + b"\0")

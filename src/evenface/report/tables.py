@@ -149,7 +149,7 @@ def metrics_notes(metrics: Mapping[str, Any]) -> tuple[str, ...]:
             scores = ", ".join(f"{title} {_cell(rest[key], rest['ci95'][key])}" for key, title in TITLES.items())
             text += f"; without them (n {rest['n']}): {scores}"
         notes.append(text + ".")
-    return (*_empty_note(metrics), *notes, *_optimistic_note(metrics))
+    return (*_empty_note(metrics), *notes, *_cut_note(metrics), *_optimistic_note(metrics))
 
 
 def percent(rate: float | None) -> str:
@@ -208,6 +208,22 @@ def _optimistic_note(metrics: Mapping[str, Any]) -> list[str]:
     what = "the model learned, without labels," if metrics.get("learned_from") else what
     text = f"Optimistic: {what} on these {metrics['split']} images; not an estimate for new faces."
     return [text] * bool(_optimistic(metrics)) + _paper_note(metrics)
+
+
+def _cut_note(metrics: Mapping[str, Any]) -> list[str]:
+    """Faces cut out otherwise than those that the model learned from give scores that say little of it."""
+    cuts = metrics.get("cut_out")
+    if not cuts:
+        return []
+    given = "is not known" if cuts["set"] is None else f"is {_cut(cuts['set'])}"
+    text = f"The model learned from faces cut out as {_cut(cuts['model'])}; how these are {given}. A low score may be that: "
+    return [text + "evenface data prepare cuts faces out of pictures."]
+
+
+def _cut(alignment: Mapping[str, Any] | str) -> str:
+    if isinstance(alignment, str):
+        return alignment
+    return alignment["template"] + (f" with a margin of {alignment['margin']:g}" if alignment.get("margin") else "")
 
 
 def _paper_note(metrics: Mapping[str, Any]) -> list[str]:
