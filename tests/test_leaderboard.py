@@ -51,7 +51,7 @@ def recipe(tmp_path: Path) -> Path:
     return path
 
 
-def finish(run: Run) -> np.ndarray:
+def finish(run: Run, duplicates: np.ndarray | None = None) -> np.ndarray:
     """Leaves in a run folder what a finished run does, with answers that are right to some share; gives the answers."""
     random = np.random.default_rng([run.seed, len(run.name)])
     predicted = np.where(random.random(100) < {"ce": 0.6, "ce_two_views": 0.7, "rbcf": 0.9}[run.name], TRUE, 0)
@@ -72,7 +72,7 @@ def finish(run: Run) -> np.ndarray:
     }
     (run.folder / "best" / "config.json").write_text(json.dumps({**about, "train_counts": {"happiness": 9, "neutral": 10, "fear": 1}}))
     (run.folder / "best" / "model.safetensors").touch()
-    none = np.zeros(100, dtype=bool)
+    none = np.zeros(100, dtype=bool) if duplicates is None else duplicates
     ids = tuple(map(str, range(100)))
     write_predictions(
         run.folder / "predictions-test.parquet", Predictions(ids, TRUE, predicted, np.eye(3, dtype=np.float32)[predicted], none, CLASSES)

@@ -175,7 +175,8 @@ def test_seeds_that_go_on_from_their_own_first_runs_are_one_method(run: Path, tm
     comparison, _ = compare(copies[:2])
     assert [m.seeds for m in comparison.methods] == [(0, 1)]
     comparison, _ = compare(copies)
-    assert len(comparison.methods) == 3  # told apart by the runs that they started from
+    assert [m.seeds for m in comparison.methods] == [(0, 1), (2,)]  # told apart by what they started from
+    assert [m.method.rpartition("init=")[2] for m in comparison.methods] == ["a run of ce (1)", "a run of ce (2)"]
 
 
 def test_a_model_folder_needs_data_and_a_place(run: Path, tmp_path: Path) -> None:
@@ -192,6 +193,17 @@ def test_a_model_folder_needs_data_and_a_place(run: Path, tmp_path: Path) -> Non
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"is a file; -o/--output names the folder"):
         evaluate(run, output=tmp_path / "file", device="cpu")
+
+
+def test_the_scores_of_another_run_are_not_replaced(run: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(run, tmp_path / "other"))
+    before = {path.name for path in other.iterdir()}
+    with pytest.raises(ConfigError, match="is a run, whose own scores would be replaced; name another folder"):
+        evaluate(run, output=other, device="cpu")
+    with pytest.raises(ConfigError, match="is a run, whose own scores"):
+        score_answers(tmp_path / "right.csv", dataset="manifest", output=other)
+    assert {path.name for path in other.iterdir()} == before
+    assert evaluate(run, output=run, device="cpu").metrics_file.parent == run
 
 
 def test_the_best_folder_of_a_run_stands_for_the_run(run: Path) -> None:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from evenface import zoo
 from evenface.errors import ConfigError, DataError, ModelError
 from evenface.evaluation.records import read_metrics, read_predictions
+from evenface.models import init
 from evenface.runs import compare, evaluate
 from evenface.study import Recipe, Run, collect, plan, read_recipe, state_of
+from evenface.study.estimate import estimate_study
 from evenface.study.kept import keep, restore
 from evenface.study.state import minutes
 
@@ -78,19 +84,90 @@ def test_minutes_and_the_epochs_log_come_back_and_no_path(study: tuple[Recipe, l
     assert json.loads((runs[0].folder / "environment.json").read_text())["packages"] == {"torch": "2.9"}
 
 
-def test_a_run_that_another_must_start_from_is_trained_anew(tmp_path: Path, file: Path) -> None:
-    values = {"base": {"epochs": 2}, "runs": {"ce": {}, "rbcf": {"method": "rbcf", "after": "ce"}}, "output": str(tmp_path / "runs")}
-    (tmp_path / "small.yaml").write_text(yaml.safe_dump(values))
-    first, then = plan(read_recipe(tmp_path / "small.yaml"))
-    finish(first)
-    keep([first, then], file, "test", "none")
+def chain(tmp_path: Path) -> list[Run]:
+    """ce <- mid <- last, which each start from the one before."""
+    runs = {"ce": {}, "mid": {"method": "ce", "after": "ce"}, "last": {"method": "rbcf", "after": "mid"}}
+    values = {"base": {"epochs": 2}, "runs": runs, "output": str(tmp_path / "runs")}
+    (tmp_path / "chain.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+    return plan(read_recipe(tmp_path / "chain.yaml"))
+
+
+def finish_as(run: Run, name: str, **changes: Any) -> np.ndarray:
+    """As `finish`, which knows three names, for a run of any."""
+    return finish(dataclasses.replace(run, name=name), **changes)
+
+
+def test_what_others_must_start_from_is_trained_anew(tmp_path: Path, file: Path) -> None:
+    runs = chain(tmp_path)
+    for run in runs[:2]:
+        finish_as(run, "ce")
+    keep(runs, file, "test", "none")
     shutil.rmtree(tmp_path / "runs")
-    assert restore([first, then], file, "test", "none") == []
-    assert restore([first], file, "test", "none") == [first]
-    finish(then)
-    keep([first, then], file, "test", "none")
+    assert restore(runs, file, "test", "none") == []  # the last wants mid, and that wants ce
+    assert restore(runs[:2], file, "test", "none", write=False) == runs[:2]
+    assert not (tmp_path / "runs").exists()
+    assert restore(runs[:2], file, "test", "none") == runs[:2]  # as with --only
+    assert restore(runs, file, "test", "none") == []
+    assert not any(run.folder.exists() for run in runs), "no weights, so they make room for a training"
+    for run in runs:
+        finish_as(run, "rbcf")
+    keep(runs, file, "test", "none")
     shutil.rmtree(tmp_path / "runs")
-    assert restore([first, then], file, "test", "none") == [first, then]
+    assert restore(runs, file, "test", "none") == runs
+
+
+def test_a_run_with_its_weights_is_started_from(tmp_path: Path, file: Path) -> None:
+    runs = chain(tmp_path)
+    for run in runs[:2]:
+        finish_as(run, "ce")
+    keep(runs, file, "test", "none")
+    shutil.rmtree(runs[0].folder)
+    assert restore(runs, file, "test", "none") == runs[:1]  # nobody starts from it any more: mid is done
+    assert (runs[1].folder / "best" / "model.safetensors").exists()
+
+
+def test_each_run_has_its_own_duplicates_of_train(study: tuple[Recipe, list[Run]], file: Path) -> None:
+    """They depend on what it learned from."""
+    recipe, runs = study
+    flags = [np.arange(100) < 30, np.arange(100) % 10 == 0]
+    for run, duplicates in zip(runs[:2], flags, strict=True):
+        finish(run, duplicates)
+    before = [read_metrics(run.folder / "metrics-test.json")["duplicates_of_train"] for run in runs[:2]]
+    keep(runs, file, "test", "none")
+    shutil.rmtree(recipe.output)
+    restore(runs, file, "test", "none")
+    for run, duplicates, metrics in zip(runs[:2], flags, before, strict=True):
+        assert (read_predictions(run.folder / "predictions-test.parquet").duplicates == duplicates).all()
+        again = read_metrics(run.folder / "metrics-test.json")["duplicates_of_train"]
+        assert (again["n"], again["overall"]) == (metrics["n"], metrics["overall"])
+
+
+def test_restored_runs_go_into_another_file_too_and_faces_in_any_order(study: tuple[Recipe, list[Run]], file: Path, tmp_path: Path) -> None:
+    recipe, runs = study
+    answers = finish(runs[0])
+    keep(runs, file, "test", "none")
+    shutil.rmtree(recipe.output)
+    restore(runs, file, "test", "none")
+    other = tmp_path / "other.parquet"
+    finish(runs[1])
+    place = runs[1].folder / "predictions-test.parquet"
+    table = pq.read_table(place)
+    pq.write_table(table.take(list(range(99, -1, -1))), place)
+    assert keep(runs, other, "test", "none") == 2
+    kept = pq.read_table(other)
+    assert kept[runs[0].folder.name].to_pylist() == [CLASSES[i] for i in answers]
+    assert kept[runs[1].folder.name].to_pylist() == table["predicted"].to_pylist()
+    minutes_of = [json.loads(pq.read_schema(place).field(3).metadata[b"run"])["minutes"] for place in (file, other)]
+    assert minutes_of[0] == minutes_of[1]
+
+
+def test_processes_that_keep_into_one_file_lose_nothing(tmp_path: Path, recipe: Path, file: Path) -> None:
+    runs = plan(read_recipe(recipe))
+    for run in runs:
+        finish(run)
+    with ThreadPoolExecutor(6) as pool:  # each opens the folder for itself, as a process does
+        list(pool.map(lambda run: keep([run], file, "test", "none"), runs))
+    assert len(pq.read_table(file).column_names) == 3 + 6
 
 
 def test_a_restored_run_is_compared_and_says_that_it_has_no_weights(study: tuple[Recipe, list[Run]], file: Path, tmp_path: Path) -> None:
@@ -104,8 +181,11 @@ def test_a_restored_run_is_compared_and_says_that_it_has_no_weights(study: tuple
     comparison, counts = compare([run.folder for run in pair], resamples=50)
     assert len(comparison.methods) == 2
     assert counts == {"happiness": 9, "neutral": 10, "fear": 1}
-    with pytest.raises(ModelError, match=r"model\.safetensors"):
-        evaluate(runs[0].folder)
+    for use in (evaluate, zoo.model_path, init.model_folder_of):
+        with pytest.raises(ModelError, match="only the answers were kept, not the weights; remove the folder and train it again"):
+            use(runs[0].folder)
+    states = [state_of(run, "test", "none") for run in runs]
+    assert estimate_study(runs, states, jobs=1).minutes == {}  # nothing of another machine's time
 
 
 def test_what_does_not_fit_is_told(study: tuple[Recipe, list[Run]], file: Path, recipe: Path, tmp_path: Path) -> None:
@@ -122,6 +202,9 @@ def test_what_does_not_fit_is_told(study: tuple[Recipe, list[Run]], file: Path, 
     pq.write_table(table.slice(1), other)
     with pytest.raises(DataError, match="answers for other faces"):
         keep(runs, other, "test", "none")
+    mixed = [runs[0], dataclasses.replace(runs[2], config=dataclasses.replace(runs[2].config, classes=8))]
+    with pytest.raises(ConfigError, match="cannot share a table"):
+        keep(mixed, file, "test", "none")
     pq.write_table(table.replace_schema_metadata({}), other)
     with pytest.raises(DataError, match="cannot be read as the kept answers"):
         restore(runs, other, "test", "none")
@@ -136,10 +219,11 @@ def test_what_does_not_fit_is_told(study: tuple[Recipe, list[Run]], file: Path, 
     assert not (runs[0].folder / "config.yaml").exists()
 
 
-def test_other_settings_under_the_same_name_are_told(study: tuple[Recipe, list[Run]], file: Path) -> None:
+def test_answers_of_other_settings_are_told_and_trained_anew(study: tuple[Recipe, list[Run]], file: Path) -> None:
     """A default that has changed since, so that the hash is the same and the run is not."""
     recipe, runs = study
-    finish(runs[0])
+    for run in runs[:2]:
+        finish(run)
     keep(runs, file, "test", "none")
     shutil.rmtree(recipe.output)
     table = pq.read_table(file)
@@ -147,5 +231,12 @@ def test_other_settings_under_the_same_name_are_told(study: tuple[Recipe, list[R
     facts["settings"]["weight_decay"] = 0.123
     changed = table.schema.set(3, table.schema.field(3).with_metadata({"run": json.dumps(facts)}))
     pq.write_table(table.cast(changed), file)
-    with pytest.raises(ConfigError, match=r"was trained with weight_decay 0\.123"):
-        restore(runs, file, "test", "none")
+    told: list[str] = []
+    assert restore(runs, file, "test", "none", say=told.append) == [runs[1]]
+    assert told == [f"ce s0: {file} has answers of weight_decay 0.123, not 0.0001; it is trained anew"]
+    assert not runs[0].folder.exists()
+    finish(runs[0])
+    keep(runs, file, "test", "none")
+    shutil.rmtree(recipe.output)
+    assert restore(runs, file, "test", "none", say=told.append) == runs[:2]
+    assert len(told) == 1

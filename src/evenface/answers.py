@@ -41,6 +41,18 @@ from evenface.training.data import load_manifest
 SUFFIXES = (".csv", ".parquet")
 
 
+def require_own_place(where: Path, run: Path | None = None) -> None:
+    """Scores go into the run's own folder or into one that is no run, whose scores they would replace.
+
+    Raises:
+        ConfigError: a file, or the folder of another run.
+    """
+    if where.is_file():
+        raise ConfigError(f"{where} is a file; -o/--output names the folder for the two files.")
+    if (where / "config.yaml").is_file() and (run is None or where.resolve() != run.resolve()):
+        raise ConfigError(f"{where} is a run, whose own scores would be replaced; name another folder with -o/--output.")
+
+
 def is_answers(target: Path) -> bool:
     """Whether a target of `evenface evaluate` is a file of answers."""
     return target.suffix.lower() in SUFFIXES and not target.is_dir()
@@ -66,8 +78,7 @@ def score_answers(
         LabelError: a decision that is none of the data set's expressions.
     """
     path, where = Path(file), Path(output)
-    if where.is_file():
-        raise ConfigError(f"{where} is a file; -o/--output names the folder for the two files.")
+    require_own_place(where)
     table = _read(path)
     protocol: Any = "validation" if split == "validation" else "paper"  # nothing is set aside but where it is asked for
     manifest = load_manifest(TrainConfig(dataset=dataset, data_dir=data_dir, protocol=protocol))

@@ -24,6 +24,7 @@ from evenface._version import __version__
 from evenface.calibration import Calibration, Numbers, Prior, scores
 from evenface.errors import ConfigError, ModelError
 from evenface.files import cannot_write, write_text
+from evenface.zoo import KEPT, no_model
 
 
 if TYPE_CHECKING:
@@ -219,6 +220,8 @@ def read_config(folder: str | os.PathLike[str], *, weights: bool = True) -> Mode
     folder = standing(name)
     for part in (CONFIG, WEIGHTS) if weights else (CONFIG,):
         if not (folder / part).is_file():
+            if part == WEIGHTS and (name.parent / KEPT).is_file():
+                raise ModelError(no_model(name.parent))
             what = "is not there" if not folder.exists() else f"lacks {part}"
             raise ModelError(f"The model folder {name} {what}; a model folder holds {WEIGHTS} and {CONFIG}.")
     try:

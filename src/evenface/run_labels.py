@@ -45,8 +45,13 @@ def _starts(inits: set[str]) -> dict[str, str]:
         return f"a run of {config.method}", repr({**values, "init": settings_of(config.init)[1]})
 
     found = {init: settings_of(init) for init in inits}
-    keys = {name: {key for other, key in found.values() if other == name} for name, _ in found.values()}
-    return {init: name if len(keys[name]) == 1 else init for init, (name, _) in found.items()}
+    names: dict[str, dict[str, str]] = {}  # name -> key -> label
+    for name, key in sorted(set(found.values())):
+        names.setdefault(name, {})[key] = name
+    for name, keys in names.items():
+        if len(keys) > 1:
+            keys.update({key: f"{name} ({place})" for place, key in enumerate(keys, 1)})
+    return {init: names[name][key] for init, (name, key) in found.items()}
 
 
 def train_ids(run: Path) -> str:

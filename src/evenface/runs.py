@@ -20,7 +20,7 @@ from typing import Any, cast
 import numpy as np
 
 from evenface import zoo
-from evenface.answers import scored_answers
+from evenface.answers import require_own_place, scored_answers
 from evenface.calibration import PRIORS, as_logits
 from evenface.cards import folder as cards
 from evenface.cards.page import card
@@ -93,8 +93,7 @@ def evaluate(
     if output is None and config is None:
         raise ConfigError(f"{run.name} is a model without a run; say with -o/--output where the scores go, since they name every face.")
     where = Path(output) if output is not None else run
-    if where.is_file():
-        raise ConfigError(f"{where} is a file; -o/--output names the folder for the two files.")
+    require_own_place(where, run)
     chosen = resolve_device(device)
     kind, _ = resolve_precision(precision, chosen)
     model, about = load_model(model_path)
@@ -289,7 +288,7 @@ def find_model(folder: Path) -> tuple[TrainConfig | None, Path, Path]:
         return None, folder, folder
     if (folder / "config.yaml").is_file():
         if not standing(folder / "best").is_dir():
-            raise ModelError(f"The run {folder} has no best model yet; let it finish an epoch: evenface train --resume {folder}")
+            raise ModelError(zoo.no_model(folder))
         return load_config(folder / "config.yaml"), folder, folder / "best"
     if (folder / CONFIG).is_file():
         run = folder.parent / "config.yaml"

@@ -30,6 +30,9 @@ from evenface.paths import cache_folder
 PRETRAINED = Path(__file__).parent / "pretrained"  # a model folder for each classifier that ships
 TIMEOUT = 30.0  # seconds without a byte, after which a server is given up
 _BLOCK = 1 << 16
+KEPT = "kept.json"
+"""In a run folder that was made from kept answers (`evenface.study.kept`), without weights and state: how long it was trained."""
+
 _WEIGHTS, _CONFIG, _CARD = "model.safetensors", "config.json", "README.md"  # as in evenface.model_folder, which needs torch
 
 Progress = Callable[[int, int], object]
@@ -125,7 +128,7 @@ def model_path(name_or_folder: str | os.PathLike[str]) -> Path:
     if name in shipped():
         return PRETRAINED / name
     if (folder / "config.yaml").is_file():
-        raise ModelError(f"The run {folder} has no best model yet; let it finish an epoch: evenface train --resume {folder}")
+        raise ModelError(no_model(folder))
     if folder.exists():
         raise ModelError(f"{folder} is neither a model folder ({_WEIGHTS}, {_CONFIG}) nor a run with a best model; name one of them.")
     if name in DOWNLOADS:
@@ -133,6 +136,13 @@ def model_path(name_or_folder: str | os.PathLike[str]) -> Path:
     if len(folder.parts) > 1 or not shipped():
         raise ModelError(f"There is no folder {folder}; name the folder of a run or of a model.")
     raise ModelError(unknown_name("model", name, shipped()))
+
+
+def no_model(run: Path) -> str:
+    """What to say of a run that has no model."""
+    if (run / KEPT).is_file():
+        return f"Of the run {run} only the answers were kept, not the weights; remove the folder and train it again to have its model."
+    return f"The run {run} has no best model yet; let it finish an epoch: evenface train --resume {run}"
 
 
 def read_about(folder: Path) -> dict[str, Any]:

@@ -39,6 +39,7 @@ from evenface.models import backbones
 from evenface.models.classifier import Classifier
 from evenface.models.dlib_face import DlibFaceResNet
 from evenface.models.weights import SUFFIXES, read_weights
+from evenface.zoo import no_model
 
 
 MINIMUM = 0.95
@@ -137,7 +138,7 @@ def model_folder_of(path: Path) -> Path | None:
         return standing(path)
     best = standing(path / "best")
     if not (best / WEIGHTS).is_file():
-        raise ModelError(f"The run {path} has no best model yet; let it finish an epoch: evenface train --resume {path}")
+        raise ModelError(no_model(path))
     return best
 
 

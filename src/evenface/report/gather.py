@@ -148,10 +148,10 @@ def find_runs(entries: Sequence[str], beside: Path) -> tuple[list[Run], list[str
             ready = [file.parent for file in inside if (standing(file.parent / "best") / WEIGHTS).is_file()]
             ready.sort(key=lambda run: load_config(run / "config.yaml").method != "ce")  # the natural baseline; stable for the others
             if inside and not ready:
-                raise ConfigError(f"None of the {len(inside)} runs in {path} has a model yet; let one finish an epoch.")
+                raise ConfigError(f"None of the {len(inside)} runs in {path} has a model; let one finish an epoch.")
             waiting = [file.parent.name for file in inside if file.parent not in ready]
             if waiting:
-                notes.append(f"Without a model yet, and left out: {', '.join(waiting)} in {path}.")
+                notes.append(f"Without a model, and left out: {', '.join(waiting)} in {path}.")
             paths += ready or [path]
     paths = list(dict.fromkeys(paths))
     found = [find_model(path) for path in paths]

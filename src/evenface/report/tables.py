@@ -223,7 +223,7 @@ def _cut_note(metrics: Mapping[str, Any]) -> list[str]:
 def _cut(alignment: Mapping[str, Any] | str) -> str:
     if isinstance(alignment, str):
         return alignment
-    return alignment["template"] + (f" with a margin of {alignment['margin']:g}" if alignment.get("margin") else "")
+    return f"{alignment['template']}" + (f" with a margin of {alignment['margin']:g}" if alignment.get("margin") else "")
 
 
 def _paper_note(metrics: Mapping[str, Any]) -> list[str]:

@@ -25,6 +25,7 @@ from evenface.study.plan import Run
 from evenface.study.probe import Probe
 from evenface.study.state import State, minutes
 from evenface.training.config import TrainConfig
+from evenface.zoo import KEPT
 
 
 _STEP = ("model", "img_size", "precision", "device")
@@ -116,7 +117,9 @@ def _source(used: Sequence[_Finished], probed: int, probe: Probe | None, unknown
 
 
 def _finished(run: Run, cpu: bool) -> _Finished | None:
-    """What an epoch took, validation included; None where the folder does not say."""
+    """What an epoch took here, validation included; None where the folder does not say."""
+    if (run.folder / KEPT).is_file():  # on another machine, maybe
+        return None
     try:
         about = json.loads((run.folder / "environment.json").read_text(encoding="utf-8"))
         faces, threads = sum(about["train_counts"].values()), int(about.get("threads", 1)) if cpu else 1

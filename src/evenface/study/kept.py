@@ -3,15 +3,19 @@
     restore(runs, Path("kept.parquet"), "test", "none")      # their folders, with scores and without weights
     keep(runs, Path("kept.parquet"), "test", "none")         # with those that are done now
 
-A row per face: `id`, `label` and `duplicate_of_train` as in a predictions file, and a column per run, named as its folder, with the
-expression that it answered. What else the tables are made of (epoch, minutes, versions, settings) is metadata of the column.
+A row per face: `id`, `label` and `duplicate_of_train` (of the first run) as in a predictions file, and a column per run, named as its
+folder, with the expression that it answered. What else the tables are made of (epoch, minutes, versions, settings; its duplicates, where it
+learned from other faces) is metadata of the column.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Sequence
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +28,11 @@ from evenface.evaluation.records import Predictions, read_metrics, stem_of, summ
 from evenface.files import write_aside, write_text
 from evenface.model_folder import CONFIG, read_config
 from evenface.study.plan import Run, matter
-from evenface.study.state import MINUTES, PLACED, minutes, state_of
+from evenface.study.recipe import check_one_set
+from evenface.study.schedule import Say
+from evenface.study.state import PLACED, minutes, state_of
+from evenface.training.config import TrainConfig
+from evenface.zoo import KEPT
 
 
 _FACES = ["id", "label", "duplicate_of_train"]
@@ -33,53 +41,84 @@ _SCORES = ("dataset", "seeds", "model", "tta", "prior", "selection", "epoch", "o
 _MADE = ("evenface", "device", "precision", "packages", "train_counts", "data_ids")
 
 
-def restore(runs: Sequence[Run], file: Path, split: str, tta: str) -> list[Run]:
+def restore(runs: Sequence[Run], file: Path, split: str, tta: str, *, write: bool = True, say: Say = lambda text: None) -> list[Run]:
     """Makes the folders of the runs that the file has and the disk has not; returns these runs.
 
     A restored run is scored: it is not trained again, and stands in the tables. It has no weights, so a run that another one of `runs`
-    must still start from is left out, and trained anew.
+    must still start from is not restored but trained anew, in place of a folder that was restored before.
+
+    Args:
+        write: False only tells which runs they would be.
+        say: takes a line about each run whose answers are of other settings than the recipe means now; it is trained anew.
 
     Raises:
-        ConfigError: the file is of another split or way of scoring, or a run in it had other settings than the recipe now means.
+        ConfigError: the file is of another split or way of scoring.
         DataError: a damaged file.
     """
     if not file.is_file():
         return []
     table = _read(file, split, tta)
-    there = {run.folder for run in runs if (run.folder / "config.yaml").is_file()}
-    to_come = [run for run in runs if run.folder not in there and run.folder.name not in table.column_names]
-    needed = {run.after for run in to_come} | {run.after for run in runs if run.folder in there and not state_of(run, split, tta).done}
-    wanted = [run for run in runs if run.folder not in there | needed and run.folder.name in table.column_names]
-    for run in wanted:
-        _make(run, table, file, stem_of(split, tta))
-        state_of(run, split, tta)  # says so where its settings were others
+    kept = set()
+    for run in runs:
+        if run.folder.name in table.column_names:
+            changed = _changed(run, _facts_of(table, run, file))
+            if changed is None:
+                kept.add(run.folder)
+            elif not (run.folder / "config.yaml").is_file():
+                say(f"{run}: {file} has answers of {changed}; it is trained anew")
+    light = {run.folder for run in runs if (run.folder / KEPT).is_file()}
+    here = {run.folder for run in runs if (run.folder / "config.yaml").is_file()} - light
+    done = light | kept | {run.folder for run in runs if run.folder in here and state_of(run, split, tta).done}
+    to_train = {run.folder for run in runs} - done
+    while needed := {run.after for run in runs if run.folder in to_train and run.after is not None} & (light | kept) - here - to_train:
+        to_train |= needed
+    lost = [run for run in runs if run.folder in light & to_train]
+    wanted = [run for run in runs if run.folder in kept - here - light - to_train]
+    if write:
+        keep(lost, file, split, tta)
+        for run in lost:
+            shutil.rmtree(run.folder)
+        for run in wanted:
+            _make(run, table, file, stem_of(split, tta))
     return wanted
 
 
 def keep(runs: Sequence[Run], file: Path, split: str, tta: str) -> int:
     """Writes the answers of the runs that are done beside those that the file has already; returns how many runs it has now.
 
+    Processes that keep into the same file wait for one another.
+
     Raises:
-        ConfigError: the file is of another split or way of scoring.
+        ConfigError: the file is of another split or way of scoring, or the runs are not all scored on the same faces.
         DataError: a damaged file, or one with the answers for other faces.
         StorageError: it cannot be written.
     """
-    faces: pa.Table | None = None
-    columns: dict[str, tuple[pa.Array, dict[bytes, bytes]]] = {}
-    if file.is_file():
-        table = _read(file, split, tta)
-        faces = table.select(_FACES)
-        columns = {name: (_whole(table[name]), table.field(name).metadata) for name in table.column_names if name not in _FACES}
-    for run in runs:
-        if (run.folder / MINUTES).is_file() or not state_of(run, split, tta).done:
-            continue
-        found = pq.read_table(run.folder / f"predictions-{stem_of(split, tta)}.parquet", columns=[*_FACES, "predicted"])
-        if faces is None:
-            faces = found.select(_FACES)
-        elif not faces.select(["id", "label"]).equals(found.select(["id", "label"])):
-            raise DataError(f"{file} holds answers for other faces than those of {run.folder}; keep these runs in another file.")
-        columns[run.folder.name] = _whole(found["predicted"]), {b"run": json.dumps(_facts(run, split, tta)).encode()}
-    if faces is not None:
+    check_one_set({str(run): dataclasses.asdict(run.config) for run in runs}, split)
+    ready = [run for run in runs if state_of(run, split, tta).done]
+    if not ready:
+        return 0
+    with _alone(file):
+        faces: pa.Table | None = None
+        columns: dict[str, tuple[pa.Array, dict[bytes, bytes]]] = {}
+        if file.is_file():
+            table = _read(file, split, tta)
+            faces = table.select(_FACES)
+            columns = {name: (_whole(table[name]), table.field(name).metadata) for name in table.column_names if name not in _FACES}
+        for run in ready:
+            if (run.folder / KEPT).is_file() and run.folder.name in columns:
+                continue
+            found = pq.read_table(run.folder / f"predictions-{stem_of(split, tta)}.parquet", columns=[*_FACES, "predicted"])
+            if faces is None:
+                faces = found.select(_FACES)
+            rows = {name: row for row, name in enumerate(found["id"].to_pylist())}
+            found = found.take([rows.get(name) for name in faces["id"].to_pylist()])
+            if len(rows) != len(faces) or not faces.select(["id", "label"]).equals(found.select(["id", "label"])):
+                raise DataError(f"{file} holds answers for other faces than those of {run.folder}; keep these runs in another file.")
+            facts = _facts(run, split, tta)
+            if found["duplicate_of_train"] != faces["duplicate_of_train"]:  # it learned from other faces than the first run
+                facts["duplicates"] = np.flatnonzero(found["duplicate_of_train"].to_numpy()).tolist()
+            columns[run.folder.name] = _whole(found["predicted"]), {b"run": json.dumps(facts).encode()}
+        assert faces is not None, "of a run that is ready"
         fields = [pa.field(name, faces.schema.field(name).type) for name in _FACES]
         fields += [pa.field(name, pa.string(), metadata=facts) for name, (_, facts) in columns.items()]
         arrays = [_whole(faces[name]) for name in _FACES] + [answers for answers, _ in columns.values()]
@@ -89,13 +128,30 @@ def keep(runs: Sequence[Run], file: Path, split: str, tta: str) -> int:
     return len(columns)
 
 
+@contextlib.contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """Waits for other processes that keep into a file of the same folder."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if os.name != "posix":
+        yield
+        return
+    import fcntl
+
+    handle = os.open(file.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
 def _whole(column: pa.ChunkedArray) -> pa.Array:
     return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
 
 
 def _facts(run: Run, split: str, tta: str) -> dict[str, Any]:
     """What of a run's folder is kept beside its answers; no path of the machine that trained it."""
-    about = read_config(run.folder / "best")
+    about = read_config(run.folder / "best", weights=False)
     metrics = read_metrics(run.folder / f"metrics-{stem_of(split, tta)}.json")
     environment = json.loads((run.folder / "environment.json").read_text(encoding="utf-8"))
     return {
@@ -108,33 +164,58 @@ def _facts(run: Run, split: str, tta: str) -> dict[str, Any]:
     }
 
 
-def _make(run: Run, table: pa.Table, file: Path, stem: str) -> None:
-    """The folder of a run from its column."""
+def _facts_of(table: pa.Table, run: Run, file: Path) -> dict[str, Any]:
     try:
         facts = json.loads(table.field(run.folder.name).metadata[b"run"])
-        settings, model, scores = facts["settings"], facts["model"], dict(facts["scores"])
+        return dict(facts) | {"settings": dict(facts["settings"])}
+    except (KeyError, TypeError, ValueError) as error:
+        raise _unusable(file, run, error) from error
+
+
+def _changed(run: Run, facts: Mapping[str, Any]) -> str | None:
+    """A setting that was another when the answers were kept, as text: a default that has changed since."""
+    now, default = matter(run.config), TrainConfig()
+    for name, was in facts["settings"].items():
+        if name in now and was != now[name]:
+            return f"{name} {was!r}, not {now[name]!r}"
+    new = [name for name in now if name not in facts["settings"] and name not in PLACED and now[name] != getattr(default, name)]
+    return f"before there was {new[0]}" if new else None
+
+
+def _make(run: Run, table: pa.Table, file: Path, stem: str) -> None:
+    """The folder of a run from its column."""
+    facts = _facts_of(table, run, file)
+    try:
+        model, scores = facts["model"], dict(facts["scores"])
         names = tuple(model["class_names"])
         place = {name: index for index, name in enumerate(names)}
         true, answers = (np.array([place[each] for each in table[name].to_pylist()]) for name in ("label", run.folder.name))
+        duplicates = table["duplicate_of_train"].to_numpy().astype(bool)
+        if "duplicates" in facts:
+            duplicates = np.zeros(len(true), dtype=bool)
+            duplicates[facts["duplicates"]] = True
         predictions = Predictions(
             ids=tuple(table["id"].to_pylist()),
             true=true,
             predicted=answers,
             probabilities=np.eye(len(names), dtype=np.float32)[answers],
-            duplicates=table["duplicate_of_train"].to_numpy().astype(bool),
+            duplicates=duplicates,
             class_names=names,
         )
-        config = dataclasses.replace(run.config, **{name: value for name, value in settings.items() if hasattr(run.config, name)})
         texts = {"log.csv": facts["log"], "environment.json": _json(facts["environment"]), f"best/{CONFIG}": _json(model)}
-        texts |= {MINUTES: _json({"minutes": facts["minutes"]}), "config.yaml": config.to_yaml()}
-    except (KeyError, TypeError, ValueError, EvenfaceError) as error:
-        raise DataError(f"{file} has no usable record of {run.folder.name} ({error}); move it away to train that run anew.") from error
+        texts |= {KEPT: _json({"minutes": facts["minutes"]}), "config.yaml": run.config.to_yaml()}
+    except (KeyError, IndexError, TypeError, ValueError, EvenfaceError) as error:
+        raise _unusable(file, run, error) from error
     data, split = scores.pop("dataset", ""), stem.partition("-")[0]
-    metrics = summarise(true, answers, names, predictions.duplicates, dataset=data, split=split, provenance=scores)
+    metrics = summarise(true, answers, names, duplicates, dataset=data, split=split, provenance=scores)
     write_predictions(run.folder / f"predictions-{stem}.parquet", predictions)
     write_metrics(run.folder / f"metrics-{stem}.json", metrics)
     for name, text in texts.items():  # config.yaml last: with it the folder is a run
         write_text(run.folder / name, text)
+
+
+def _unusable(file: Path, run: Run, error: Exception) -> DataError:
+    return DataError(f"{file} has no usable record of {run.folder.name} ({error}); move it away to train its runs anew.")
 
 
 def _read(file: Path, split: str, tta: str) -> pa.Table:

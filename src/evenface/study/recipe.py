@@ -196,7 +196,7 @@ def _recipe(values: dict[str, Any], stem: str) -> Recipe:
     search = read_search(values["search"], runs) if "search" in values else None
     tables = [[point.name(run) for run in named] for point in grid] if axes and len(named) > 1 else [list(runs)]
     for table in tables:
-        _check_one_set({run: runs[run] for run in table}, split)
+        check_one_set({run: runs[run] for run in table}, split)
     output, seeds = Path(str(values.get("output") or f"runs/{name}")), check_seeds(values.get("seeds", [0]))
     about = str(values.get("about", "")).strip()
     layout = (
@@ -244,8 +244,12 @@ def _check_experts(runs: Mapping[str, Mapping[str, Any]], tta: str) -> None:
             raise ConfigError(f"tta: experts is for {' and '.join(EXPERTS)}, whose networks have several; the run '{run}' is {method}.")
 
 
-def _check_one_set(runs: Mapping[str, Mapping[str, Any]], split: str) -> None:
-    """All runs are scored on the same faces."""
+def check_one_set(runs: Mapping[str, Mapping[str, Any]], split: str) -> None:
+    """All runs are scored on the same faces.
+
+    Raises:
+        ConfigError: two that are not.
+    """
     default = TrainConfig()
     keys = ["dataset", "classes", "labels", "exclude"]
     if any(settings.get("dataset") in PLACES for settings in runs.values()):

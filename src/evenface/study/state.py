@@ -13,13 +13,11 @@ from evenface.runs import is_scored
 from evenface.study.plan import Run, matter
 from evenface.training import checkpoint
 from evenface.training.config import load_config
+from evenface.zoo import KEPT
 
 
 PLACED = ("data_dir", "unlabelled", "exclude", "init", "method")
 """Settings of which a run folder keeps the whole path."""
-
-MINUTES = "kept.json"
-"""In a run folder that was made from kept answers (`evenface.study.kept`), without its state: how long it was trained."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +70,7 @@ def state_of(run: Run, split: str, tta: str) -> State:
 def minutes(folder: Path) -> float | None:
     """How long a run was trained, stops left out; None where that is not known any more."""
     with contextlib.suppress(OSError, ValueError, KeyError):
-        spent = json.loads((folder / MINUTES).read_text(encoding="utf-8"))["minutes"]
+        spent = json.loads((folder / KEPT).read_text(encoding="utf-8"))["minutes"]
         return None if spent is None else float(spent)
     return checkpoint.minutes(folder)
 
