@@ -77,7 +77,7 @@ def _main(args: argparse.Namespace, command: list[str]) -> int:
     recipe = read_recipe(args.recipe)
     runs = plan(recipe, data_dir=args.data_dir, output=args.output)
     place = args.document or Path("docs") / ("leaderboard.md" if args.recipe.name == RECIPE.name else f"{recipe.name}.md")
-    brought = restore(runs, place.with_suffix(".parquet"), recipe.split, recipe.tta)
+    brought = restore(runs, place.with_suffix(".parquet"), recipe.split, recipe.tta, say=print)
     if brought:
         print(f"{len(brought)} finished runs are taken from {place.with_suffix('.parquet')}.", flush=True)
     _require_all(runs, recipe, place, args.anew)
