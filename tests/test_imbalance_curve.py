@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -20,13 +20,8 @@ ANSWERS = ROOT / "dev" / "kept" / "imbalance_ferplus_cpu.parquet"
 
 
 @pytest.fixture(scope="module")
-def imbalance() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("imbalance", ROOT / "benchmarks" / "imbalance.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def imbalance(benchmark: Callable[[str], ModuleType]) -> ModuleType:
+    return benchmark("imbalance")
 
 
 def test_the_points_are_those_of_the_answers(imbalance: ModuleType) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import itertools
 import json
 import re
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -32,14 +32,8 @@ TWICE = " (cross-entropy stands twice, on one view and on both)"
 
 
 @pytest.fixture(scope="module")
-def leaderboard() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("leaderboard", ROOT / "benchmarks" / "leaderboard.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["leaderboard"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+def leaderboard(benchmark: Callable[[str], ModuleType]) -> ModuleType:
+    return benchmark("leaderboard")
 
 
 @pytest.fixture
