@@ -184,6 +184,8 @@ def test_a_restored_run_is_compared_and_says_that_it_has_no_weights(study: tuple
     for use in (evaluate, zoo.model_path, init.model_folder_of):
         with pytest.raises(ModelError, match="only the answers were kept, not the weights; remove the folder and train it again"):
             use(runs[0].folder)
+    with pytest.raises(ModelError, match="only the answers were kept"):
+        zoo.model_path(runs[0].folder / "best")
     states = [state_of(run, "test", "none") for run in runs]
     assert estimate_study(runs, states, jobs=1).minutes == {}  # nothing of another machine's time
 
@@ -217,6 +219,15 @@ def test_what_does_not_fit_is_told(study: tuple[Recipe, list[Run]], file: Path, 
     with pytest.raises(DataError, match="no usable record of ce-s0-"):
         restore(runs, other, "test", "none")
     assert not (runs[0].folder / "config.yaml").exists()
+
+
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_trained(study: tuple[Recipe, list[Run]], tmp_path: Path) -> None:
+    _, runs = study
+    (tmp_path / "file").write_text("")
+    for place, why in ((tmp_path, "is a folder"), (tmp_path / "file" / "kept.parquet", "is no folder that you may write in")):
+        with pytest.raises(ConfigError, match=why):
+            restore(runs, place, "test", "none")
+    assert restore(runs, tmp_path / "new" / "kept.parquet", "test", "none") == []
 
 
 def test_answers_of_other_settings_are_told_and_trained_anew(study: tuple[Recipe, list[Run]], file: Path) -> None:

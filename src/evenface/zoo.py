@@ -129,6 +129,8 @@ def model_path(name_or_folder: str | os.PathLike[str]) -> Path:
         return PRETRAINED / name
     if (folder / "config.yaml").is_file():
         raise ModelError(no_model(folder))
+    if (folder.parent / KEPT).is_file():
+        raise ModelError(no_model(folder.parent))
     if folder.exists():
         raise ModelError(f"{folder} is neither a model folder ({_WEIGHTS}, {_CONFIG}) nor a run with a best model; name one of them.")
     if name in DOWNLOADS:

@@ -183,6 +183,15 @@ def test_a_run_that_failed_is_named(cli: Any, faces: Path) -> None:
     cli("study", recipe(faces, runs={"bad": {"init": "x.pth"}}), "-o", "other").refused(1, "bad s0 failed: no luck today")
 
 
+def test_a_start_that_is_not_here_is_told_once(cli: Any, faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = recipe(faces, base={**BASE, "data_dir": str(faces), "model": "dlib_face_resnet_13", "init": "dlib-face"})
+    monkeypatch.setenv("EVENFACE_DLIB_FACE", "nowhere.safetensors")
+    answer = cli("study", file)
+    answer.refused(1, "nowhere.safetensors")
+    assert "starts" not in answer.out
+    assert not Path("runs").exists()
+
+
 def test_what_is_refused(cli: Any, faces: Path, tmp_path: Path) -> None:
     file = recipe(faces)
     cli("study").refused(2, "required: RECIPE")

@@ -60,6 +60,7 @@ def engine(args: argparse.Namespace) -> Callable[..., dict[str, str]]:
 def check_data(runs: Sequence[Run], split: str) -> None:
     """What is wrong with the data, or a start that is not there, is told at once and not by each run."""
     from evenface.errors import ModelError
+    from evenface.models.init import dlib_face_file
     from evenface.study.plan import starts_from_file
     from evenface.training.data import load_manifest
 
@@ -70,6 +71,8 @@ def check_data(runs: Sequence[Run], split: str) -> None:
                 "or another start with --init pretrained (ImageNet weights)."
             )
 
+    if any(run.after is None and run.config.init == "dlib-face" for run in runs):
+        dlib_face_file()
     for each in {(run.config.dataset, run.config.data_dir): run for run in runs}.values():
         load_manifest(each.config).split(split)
 

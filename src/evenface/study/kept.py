@@ -52,9 +52,10 @@ def restore(runs: Sequence[Run], file: Path, split: str, tta: str, *, write: boo
         say: takes a line about each run whose answers are of other settings than the recipe means now; it is trained anew.
 
     Raises:
-        ConfigError: the file is of another split or way of scoring.
+        ConfigError: the file is of another split or way of scoring, or cannot be written, which is better known before a training.
         DataError: a damaged file.
     """
+    _check_place(file)
     if not file.is_file():
         return []
     table = _read(file, split, tta)
@@ -143,6 +144,13 @@ def _alone(file: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def _check_place(file: Path) -> None:
+    folder = next(each for each in file.absolute().parents if each.exists())
+    if file.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        why = "is a folder" if file.is_dir() else f"cannot be written, since {folder} is no folder that you may write in"
+        raise ConfigError(f"{file} {why}; name a file for the kept answers.")
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:
