@@ -198,3 +198,18 @@ def test_many_threads_each_get_their_own(make: Make, work: Work) -> None:
     assert not wrong
     assert batcher.under_way == 0
     assert max(map(len, work.batches)) > 1
+
+
+def test_whoever_has_an_answer_finds_it_counted(work: Work) -> None:
+    given: list[Future[int]] = []
+    counted: list[tuple[int, list[bool]]] = []
+    batcher: Batcher[int, int] = Batcher(
+        work, capacity=9, size=4, wait=10.0, observe=lambda size, seconds: counted.append((size, [future.done() for future in given]))
+    )
+    with batcher.reserve(2) as slots:
+        given += [batcher.submit(job, slots) for job in (1, 13)]
+    batcher.start()
+    assert given[0].result(10) == 2
+    assert isinstance(given[1].exception(10), ValueError)
+    assert counted == [(2, [False, False])]
+    batcher.stop()

@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Generic, NamedTuple, Self, TypeVar
 
 
 J = TypeVar("J")
@@ -150,12 +150,20 @@ class Batcher(Generic[J, A]):
         while batch := self._next():
             live = [(job, future) for _, job, future in batch if future.set_running_or_notify_cancel()]
             if live:
-                begin = time.monotonic()
-                self._compute([job for job, _ in live], [future for _, future in live])
-                took = time.monotonic() - begin
-                self._pace += 0.2 * (took / len(live) - self._pace)
-                self._observe(len(live), took)
+                self._do(live)
             del batch, live  # nothing of a picture is held while the thread waits
+
+    def _do(self, live: Sequence[tuple[J, Future[A]]]) -> None:
+        begin = time.monotonic()
+        answers = self._answers([job for job, _ in live])
+        took = time.monotonic() - begin
+        self._pace += 0.2 * (took / len(live) - self._pace)
+        self._observe(len(live), took)  # first, so that whoever has an answer finds it counted
+        for (_, future), answer in zip(live, answers, strict=True):
+            if isinstance(answer, _Failed):
+                future.set_exception(answer.error)
+            else:
+                future.set_result(answer)
 
     def _next(self) -> list[tuple[float, J, Future[A]]]:
         """The next batch; empty when it is time to end."""
@@ -173,15 +181,14 @@ class Batcher(Generic[J, A]):
                 if self._jobs:  # not all were cancelled meanwhile
                     return [self._jobs.popleft() for _ in range(min(self._size, len(self._jobs)))]
 
-    def _compute(self, jobs: list[J], futures: list[Future[A]]) -> None:
+    def _answers(self, jobs: Sequence[J]) -> Sequence[A | _Failed]:
         try:
-            answers = self._work(jobs)
+            return self._work(jobs)
         except Exception as error:
-            if len(jobs) == 1:
-                futures[0].set_exception(error)
-                return
-            for job, future in zip(jobs, futures, strict=True):
-                self._compute([job], [future])
-            return
-        for future, answer in zip(futures, answers, strict=True):
-            future.set_result(answer)
+            return [_Failed(error)] if len(jobs) == 1 else [self._answers([job])[0] for job in jobs]
+
+
+class _Failed(NamedTuple):
+    """In place of an answer: what the work raised."""
+
+    error: Exception
