@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
+from evenface import zoo
 from evenface.errors import ConfigError, DataError, LabelError
 from evenface.labels import BASIC
 from evenface.model_folder import read_card, read_config
@@ -192,9 +193,9 @@ def test_a_persons_words_outlive_everything(run: Path, tmp_path: Path) -> None:
     place = pack(run, tmp_path / "packed")
     assert "\n\nMade for a museum.\n\n" in renew_card(place).read_text()
     with pytest.raises(ConfigError, match="stays as it is"):
-        renew_card("ferplus-rbcf")
+        renew_card(zoo.default_model())
     with pytest.raises(ConfigError, match="stays as it is"):
-        keep_notes("ferplus-rbcf", tmp_path / "words.md")
+        keep_notes(zoo.default_model(), tmp_path / "words.md")
 
 
 # Packing

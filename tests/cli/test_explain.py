@@ -13,9 +13,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from evenface import zoo
 from evenface.cli.explain import METHODS
 from evenface.cli.main import main
 from evenface.explain import cam
+
+
+SHIPPED = zoo.default_model()
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +165,7 @@ def test_how_the_maps_moved(cli: Any, watched: Path, home: Path) -> None:
 
 def test_a_run_that_watched_nothing(cli: Any, trained: Path) -> None:
     cli("explain", trained, "--epochs").refused(2, "--watch 1")
-    cli("explain", "ferplus-rbcf", "--epochs").refused(2, "run folder")
+    cli("explain", SHIPPED, "--epochs").refused(2, "run folder")
 
 
 def test_maps_of_a_single_cell_tell_of_no_place(cli: Any, trained: Path, home: Path) -> None:
@@ -200,12 +204,12 @@ def test_what_cannot_work(words: tuple[str, ...], told: str, cli: Any, watched: 
 
 
 def test_a_wrong_model(cli: Any, crops: Path, home: Path) -> None:
-    cli("explain", crops / "a.png").refused(2, "name the model first", "evenface explain ferplus-rbcf")
+    cli("explain", crops / "a.png").refused(2, "name the model first", f"evenface explain {SHIPPED}")
     (home / "model.onnx").write_bytes(b"x")
     cli("explain", "model.onnx", crops / "a.png").refused(2, "exported file")
     cli("explain", "nowhere").refused(2, "nowhere does not exist", "evenface models list")
     cli("explain", crops).refused(2, "neither a run")
-    cli("explain", "ferplus-rbcf").refused(2, "--dataset")
+    cli("explain", SHIPPED).refused(2, "--dataset")
 
 
 def test_a_missing_split_and_data_that_have_gone(cli: Any, watched: Path, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from evenface.model_folder import load_model
 
 BYTES = b"a network" * 20_000
 HASH = hashlib.sha256(BYTES).hexdigest()
+SHIPPED = zoo.default_model()
 
 
 @pytest.fixture
@@ -101,8 +102,8 @@ def test_the_card_is_shown_written_and_given_words(cli: Any, trained: Path, tmp_
     answer = cli("models", "card", run, "--notes", tmp_path / "words.md")
     assert answer.out == f"notes     {run / 'notes.md'}\nwritten   {card}\n"
     assert "Made for a museum." in cli("models", "card", run).out
-    assert cli("models", "card", "ferplus-rbcf").out == (zoo.PRETRAINED / "ferplus-rbcf" / "README.md").read_text()
-    cli("models", "card", "ferplus-rbcf", "--write").refused(2, "ships with evenface")
+    assert cli("models", "card", SHIPPED).out == (zoo.PRETRAINED / SHIPPED / "README.md").read_text()
+    cli("models", "card", SHIPPED, "--write").refused(2, "ships with evenface")
     cli("models", "card", run, "--notes", tmp_path / "none.md").refused(1, "none.md")
     cli("models", "card", tmp_path / "nothing").refused(2, "does not exist")
     cli("models", "card", tmp_path).refused(2, "neither a run")
@@ -175,15 +176,15 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_a_model_is_packed_and_answers_as_before(cli: Any, tmp_path: Path) -> None:
     out = tmp_path / "mine"
-    text = cli("models", "pack", "ferplus-rbcf", out, "--precision", "fp32", "--licence", "in words").out
+    text = cli("models", "pack", SHIPPED, out, "--precision", "fp32", "--licence", "in words").out
     size = (out / "model.safetensors").stat().st_size
     assert text == f"written   {out} ({size / 1e6:.1f} MB)\n"
     assert json.loads((out / "config.json").read_text())["licence"] == "in words"
-    given = zoo.model_path("ferplus-rbcf")
+    given = zoo.model_path(SHIPPED)
     assert size > 1.9 * (given / "model.safetensors").stat().st_size
     mine, theirs = load_model(out)[0].state_dict(), load_model(given)[0].state_dict()
     assert all(torch.equal(mine[key], value) for key, value in theirs.items())
-    for words, told in ((("ferplus-rbcf", out), "exists already"), ((tmp_path / "wrong", tmp_path / "new"), "wrong")):
+    for words, told in (((SHIPPED, out), "exists already"), ((tmp_path / "wrong", tmp_path / "new"), "wrong")):
         answer = cli("models", "pack", *words)
         assert answer.code == 2
         assert told in answer.err

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from evenface import zoo
 from evenface.errors import ConfigError, DataError, ModelError
 from evenface.evaluation.records import Predictions, read_predictions, write_predictions
 from evenface.report.gather import evaluate_command, find_runs, read_scores
@@ -63,8 +64,8 @@ def test_a_model_without_a_run_keeps_its_scores_beside_the_report(made: Made, tm
     digest = hashlib.sha256((tmp_path / "model" / "model.safetensors").read_bytes()).hexdigest()
     assert run.scores == tmp_path / "scores" / f"model-{digest[:8]}"
     assert f"-o {run.scores}" in evaluate_command(run, "test", "none", "model")
-    (shipped,), _ = find_runs(["ferplus-rbcf"], tmp_path)
-    assert shipped.label == "ferplus-rbcf"
+    (shipped,), _ = find_runs([zoo.default_model()], tmp_path)
+    assert shipped.label == zoo.default_model()
 
 
 def test_two_models_of_one_name_are_two(made: Made, tmp_path: Path) -> None:
