@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from evenface.errors import EvenfaceError
+from evenface.errors import ConfigError, DataError, EvenfaceError
 from evenface.evaluation.intervals import bootstrap_scores
 from evenface.evaluation.metrics import confusion_matrix, scores
 from evenface.files import write_aside
@@ -40,12 +40,14 @@ def main() -> int:
     parser.add_argument("-o", "--output", type=Path, required=True, help="the picture, .webp or .png")
     args = parser.parse_args()
     try:
+        if args.output.suffix not in (".webp", ".png"):
+            raise ConfigError(f"{args.output} must end in .webp or .png")
         table = pq.read_table(args.answers)
-        runs = {(run.base, run.labels["imbalance"]): run.folder.name for run in plan(read_recipe(args.recipe), seeds=[0])}
+        runs = {(run.base, run.labels.get("imbalance", "")): run.folder.name for run in plan(read_recipe(args.recipe), seeds=[0])}
         picture = Image.open(io.BytesIO(curves(table, runs).png()))
         write_aside(args.output, lambda file: picture.save(file, args.output.suffix[1:], quality=90))
     except (EvenfaceError, OSError, pa.ArrowInvalid) as error:
-        print(f"imbalance: {args.answers} could not be read or {args.output} not written ({error}).", file=sys.stderr)
+        print(f"imbalance: no curve of {args.answers} in {args.output}: {error}.", file=sys.stderr)
         return 1
     print(f"written   {args.output}")
     return 0
@@ -53,16 +55,22 @@ def main() -> int:
 
 @drawn
 def curves(table: pa.Table, runs: dict[tuple[str, str], str]) -> Figure:
-    """A line per method, of those that have answers at all factors."""
+    """A line per method, of those that have answers at all factors.
+
+    Raises:
+        DataError: none has.
+    """
     labels = table["label"].to_pylist()
     names = sorted(set(labels))
     place = {name: index for index, name in enumerate(names)}
     true = np.array([place[label] for label in labels])
     answers = {}
     for base in dict.fromkeys(base for base, _ in runs):
-        columns = [runs[base, label] for label in FACTORS]
+        columns = [runs.get((base, label), "") for label in FACTORS]
         if set(columns) <= set(table.column_names):
             answers[base] = [np.array([place[each] for each in table[column].to_pylist()]) for column in columns]
+    if not answers:
+        raise DataError("no method has answers at all factors there")
     drawn_already: dict[bytes, str] = {}
     for base, found in answers.items():
         key = b"".join(each.tobytes() for each in found)

@@ -26,14 +26,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evenface.errors import ConfigError, EvenfaceError, TrainingError
+from evenface.errors import ConfigError, EvenfaceError
 from evenface.evaluation.compare import Comparison, MethodScores
 from evenface.files import write_text
 from evenface.methods._costs import costs
 from evenface.report.grid import Grid
 from evenface.report.tables import TITLES, class_order, p_text, percent, points
 from evenface.study import Recipe, Run, StudyResult, Task, collect, plan, read_recipe, run_locally, state_of
-from evenface.study.kept import keep, restore
+from evenface.study.kept import keep, names_in, restore
+from evenface.study.schedule import Stopped
 from evenface.study.state import minutes
 from evenface.training.data import load_manifest
 
@@ -77,10 +78,12 @@ def _main(args: argparse.Namespace, command: list[str]) -> int:
     recipe = read_recipe(args.recipe)
     runs = plan(recipe, data_dir=args.data_dir, output=args.output)
     place = args.document or Path("docs") / ("leaderboard.md" if args.recipe.name == RECIPE.name else f"{recipe.name}.md")
-    brought = restore(runs, place.with_suffix(".parquet"), recipe.split, recipe.tta, say=print)
+    answers = place.with_suffix(".parquet")
+    brought = restore(runs, answers, recipe.split, recipe.tta, train=not args.table, say=print).taken
     if brought:
-        print(f"{len(brought)} finished runs are taken from {place.with_suffix('.parquet')}.", flush=True)
-    _require_all(runs, recipe, place, args.anew)
+        print(f"{len(brought)} finished runs are taken from {answers}.", flush=True)
+    if not args.anew:
+        _require_all(runs, recipe, place)
     if args.table:
         write(recipe, runs, place, FINE)
         return 0
@@ -98,27 +101,29 @@ def _main(args: argparse.Namespace, command: list[str]) -> int:
     try:
         with _alarm(args.minutes):
             failed = run_locally(runs, Task(recipe.split, recipe.tta, command), jobs=args.jobs, say=say)
-    except TrainingError as error:
-        stopped = f"{error} Go on with: {shlex.join(command)}"
+    except Stopped as error:
+        stopped, failed = f"{error} Go on with: {shlex.join(command)}", error.failed
     if _done(recipe, runs):
         write(recipe, runs, place, FINE)
-    for name, reason in failed.items():
-        print(f"leaderboard: {name} failed: {reason}", file=sys.stderr)
     if stopped:
         print(stopped)
+    else:
+        for name, reason in failed.items():
+            print(f"leaderboard: {name} failed: {reason}", file=sys.stderr)
     return 1 if failed else 0
 
 
-def _require_all(runs: Sequence[Run], recipe: Recipe, place: Path, anew: bool) -> None:
-    """No run of the document that is there is lost by writing it again.
+def _require_all(runs: Sequence[Run], recipe: Recipe, place: Path) -> None:
+    """No run of the document that is there is lost by writing it again. One that is trained anew, since another starts from its weights,
+    is missing until then; the file has its answers.
 
     Raises:
         ConfigError: one would be.
     """
     table = place.with_suffix(".csv")
-    if anew or not table.is_file():
+    if not table.is_file():
         return
-    here = {run.folder.name for run in runs if state_of(run, recipe.split, recipe.tta).done}
+    here = names_in(place.with_suffix(".parquet")) | {run.folder.name for run in runs if state_of(run, recipe.split, recipe.tta).done}
     there = {row["folder"] for row in csv.DictReader(table.read_text(encoding="utf-8").splitlines())}
     if lost := len(there - here):
         raise ConfigError(
@@ -270,7 +275,7 @@ def _scores(board: Board) -> Grid:
 
 def _gains(board: Board) -> Grid:
     """The paired test against both baselines."""
-    results = [board.first, *([] if board.second is None else [board.second])]
+    results = [result for result in (board.first, board.second) if result is not None and result.comparison.pairs]
     against = [{pair.method: pair for pair in result.comparison.pairs} for result in results]
     names = [result.comparison.methods[0].method for result in results]
     rows = []

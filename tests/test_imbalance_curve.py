@@ -44,5 +44,11 @@ def test_it_writes_a_picture_or_says_why_not(imbalance: ModuleType, tmp_path: Pa
     assert imbalance.main() == 0
     with Image.open(place) as picture:
         assert picture.size[0] > 1000
-    monkeypatch.setattr(sys, "argv", ["imbalance.py", str(tmp_path / "none.parquet"), "-o", str(place)])
-    assert imbalance.main() == 1
+    before = place.read_bytes()
+    noise = ANSWERS.with_name("noise_ferplus_cpu.parquet")
+    others = ["--recipe", "recipes/rivals_ferplus_cpu.yaml"]
+    for words in ([tmp_path / "none.parquet"], [noise], [ANSWERS, *others], [ANSWERS, "-o", tmp_path / "curve.jpg"]):
+        monkeypatch.setattr(sys, "argv", ["imbalance.py", "-o", str(place), *map(str, words)])
+        assert imbalance.main() == 1
+    assert place.read_bytes() == before
+    assert not (tmp_path / "curve.jpg").exists()

@@ -166,7 +166,8 @@ def test_finished_runs_keep_their_folders() -> None:
 @pytest.mark.parametrize("path", RIVALS, ids=lambda path: path.name)
 def test_the_rivals_are_all_methods_against_cross_entropy(path: Path) -> None:
     recipe = read_recipe(path)
-    assert list(recipe.runs)[:2] == ["ce", "ce_two_views"]
+    assert next(iter(recipe.runs)) == "ce"
+    assert "ce_two_views" in recipe.runs
     methods = {name: run.config.method for run in plan(recipe, seeds=[0]) for name in [run.name]}
     assert set(methods.values()) == set(METHODS)
     assert {name: method for name, method in methods.items() if name != method} == {"ce_two_views": "ce"}

@@ -22,12 +22,13 @@ import pytest
 import yaml
 from sklearn.metrics import balanced_accuracy_score, recall_score
 
-from evenface.errors import ConfigError, DataError, TrainingError
+from evenface.errors import ConfigError, DataError
 from evenface.evaluation.records import read_predictions
 from evenface.report.study import study_csv, study_grid, study_grids
 from evenface.runs import evaluate
 from evenface.study import Recipe, Run, Task, collect, plan, read_recipe, run_locally, state_of, work
 from evenface.study.plan import fingerprint
+from evenface.study.schedule import Stopped
 from evenface.study.state import minutes
 from evenface.study.work import main
 from evenface.training.config import PRESETS, TrainConfig, load_config
@@ -479,15 +480,24 @@ def interrupt_when(path: Path, text: str, number: int) -> threading.Thread:
 def test_a_stop_lets_the_processes_save_and_starts_no_other(number: int, name: str, play: Any, tmp_path: Path) -> None:
     handler = signal.getsignal(number)
     thread = interrupt_when(tmp_path / "runs" / "events", "ready long", number)
-    with pytest.raises(TrainingError, match=f"Stopped by {name}: 1 of 3 runs are done, those at work can be gone on with"):
+    with pytest.raises(Stopped, match=f"Stopped by {name}: 1 of 3 runs are done, those at work can be gone on with") as caught:
         play({"short": {}, "long": "waits", "later": {}})
     thread.join()
+    assert caught.value.failed == {}
     assert signal.getsignal(number) is handler
     assert events(tmp_path) == ["begin short", "end short", "begin long", "ready long", "saved long"]
     said: list[str] = []
     assert play({"short": {}, "long": "waits", "later": {}}, say=said.append) == {}
     assert said[0].startswith("[1/2] long s0: goes on")
     assert events(tmp_path)[5:] == ["begin long", "end long", "begin later", "end later"]
+
+
+def test_what_failed_before_a_stop_is_told(play: Any, tmp_path: Path) -> None:
+    thread = interrupt_when(tmp_path / "runs" / "events", "ready long", signal.SIGTERM)
+    with pytest.raises(Stopped, match=r"gone on with\. bad s0 failed: no luck today .*study\.log\)\.$") as caught:
+        play({"bad": "fails", "long": "waits", "later": {}})
+    thread.join()
+    assert list(caught.value.failed) == ["bad s0"]
 
 
 def test_whatever_goes_wrong_no_process_is_left_behind(play: Any, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -16,12 +17,12 @@ import yaml
 
 from evenface import zoo
 from evenface.errors import ConfigError, DataError, ModelError
-from evenface.evaluation.records import read_metrics, read_predictions
+from evenface.evaluation.records import read_metrics, read_predictions, write_metrics
 from evenface.models import init
 from evenface.runs import compare, evaluate
 from evenface.study import Recipe, Run, collect, plan, read_recipe, state_of
 from evenface.study.estimate import estimate_study
-from evenface.study.kept import keep, restore
+from evenface.study.kept import keep, names_in, restore
 from evenface.study.state import minutes
 
 from .test_leaderboard import CLASSES, TRUE, finish
@@ -51,7 +52,7 @@ def test_a_machine_without_the_folders_has_the_same_table(study: tuple[Recipe, l
         assert table[name].to_pylist() == [CLASSES[i] for i in given]
 
     shutil.rmtree(recipe.output)
-    assert restore(runs, file, "test", "none") == runs[:4]
+    assert restore(runs, file, "test", "none").taken == runs[:4]
     assert [state_of(run, "test", "none").done for run in runs] == [True] * 4 + [False] * 2
     after = collect(recipe, runs, resamples=100)
     assert after.missing == before.missing
@@ -68,7 +69,7 @@ def test_a_machine_without_the_folders_has_the_same_table(study: tuple[Recipe, l
     finish(runs[4])  # one more here, and the file has five: its own four and this one
     assert keep(runs, file, "test", "none") == 5
     assert keep(runs[:1], file, "test", "none") == 5
-    assert restore(runs, file, "test", "none") == []
+    assert restore(runs, file, "test", "none").taken == []
 
 
 def test_minutes_and_the_epochs_log_come_back_and_no_path(study: tuple[Recipe, list[Run]], file: Path, monkeypatch: Any) -> None:
@@ -103,17 +104,17 @@ def test_what_others_must_start_from_is_trained_anew(tmp_path: Path, file: Path)
         finish_as(run, "ce")
     keep(runs, file, "test", "none")
     shutil.rmtree(tmp_path / "runs")
-    assert restore(runs, file, "test", "none") == []  # the last wants mid, and that wants ce
-    assert restore(runs[:2], file, "test", "none", write=False) == runs[:2]
+    assert restore(runs, file, "test", "none").taken == []  # the last wants mid, and that wants ce
+    assert restore(runs[:2], file, "test", "none", write=False).taken == runs[:2]
     assert not (tmp_path / "runs").exists()
-    assert restore(runs[:2], file, "test", "none") == runs[:2]  # as with --only
-    assert restore(runs, file, "test", "none") == []
+    assert restore(runs[:2], file, "test", "none").taken == runs[:2]  # as with --only
+    assert restore(runs, file, "test", "none").taken == []
     assert not any(run.folder.exists() for run in runs), "no weights, so they make room for a training"
     for run in runs:
         finish_as(run, "rbcf")
     keep(runs, file, "test", "none")
     shutil.rmtree(tmp_path / "runs")
-    assert restore(runs, file, "test", "none") == runs
+    assert restore(runs, file, "test", "none").taken == runs
 
 
 def test_a_run_with_its_weights_is_started_from(tmp_path: Path, file: Path) -> None:
@@ -122,7 +123,7 @@ def test_a_run_with_its_weights_is_started_from(tmp_path: Path, file: Path) -> N
         finish_as(run, "ce")
     keep(runs, file, "test", "none")
     shutil.rmtree(runs[0].folder)
-    assert restore(runs, file, "test", "none") == runs[:1]  # nobody starts from it any more: mid is done
+    assert restore(runs, file, "test", "none").taken == runs[:1]  # nobody starts from it any more: mid is done
     assert (runs[1].folder / "best" / "model.safetensors").exists()
 
 
@@ -192,7 +193,7 @@ def test_a_restored_run_is_compared_and_says_that_it_has_no_weights(study: tuple
 
 def test_what_does_not_fit_is_told(study: tuple[Recipe, list[Run]], file: Path, recipe: Path, tmp_path: Path) -> None:
     _, runs = study
-    assert restore(runs, file, "test", "none") == []
+    assert restore(runs, file, "test", "none").taken == []
     assert keep(runs, file, "test", "none") == 0
     assert not file.exists()
     finish(runs[0])
@@ -227,7 +228,7 @@ def test_a_place_that_cannot_be_written_is_told_before_anything_is_trained(study
     for place, why in ((tmp_path, "is a folder"), (tmp_path / "file" / "kept.parquet", "is no folder that you may write in")):
         with pytest.raises(ConfigError, match=why):
             restore(runs, place, "test", "none")
-    assert restore(runs, tmp_path / "new" / "kept.parquet", "test", "none") == []
+    assert restore(runs, tmp_path / "new" / "kept.parquet", "test", "none").taken == []
 
 
 def test_answers_of_other_settings_are_told_and_trained_anew(study: tuple[Recipe, list[Run]], file: Path) -> None:
@@ -243,11 +244,49 @@ def test_answers_of_other_settings_are_told_and_trained_anew(study: tuple[Recipe
     changed = table.schema.set(3, table.schema.field(3).with_metadata({"run": json.dumps(facts)}))
     pq.write_table(table.cast(changed), file)
     told: list[str] = []
-    assert restore(runs, file, "test", "none", say=told.append) == [runs[1]]
+    assert restore(runs, file, "test", "none", say=told.append).taken == [runs[1]]
     assert told == [f"ce s0: {file} has answers of weight_decay 0.123, not 0.0001; it is trained anew"]
     assert not runs[0].folder.exists()
     finish(runs[0])
     keep(runs, file, "test", "none")
     shutil.rmtree(recipe.output)
-    assert restore(runs, file, "test", "none", say=told.append) == runs[:2]
+    assert restore(runs, file, "test", "none", say=told.append).taken == runs[:2]
     assert len(told) == 1
+
+
+def test_answers_from_another_start_are_told_and_trained_anew(recipe: Path, file: Path, tmp_path: Path) -> None:
+    values = yaml.safe_load(recipe.read_text())
+    values["base"]["init"] = str(tmp_path / "start.pth")
+    recipe.write_text(yaml.safe_dump(values, sort_keys=False))
+    (tmp_path / "start.pth").write_bytes(b"weights")
+    run = plan(read_recipe(recipe))[0]
+    finish(run)
+    metrics = read_metrics(run.folder / "metrics-test.json")
+    write_metrics(run.folder / "metrics-test.json", {**metrics, "init_sha256": hashlib.sha256(b"weights").hexdigest()})
+    keep([run], file, "test", "none")
+    shutil.rmtree(run.folder)
+    assert restore([run], file, "test", "none", write=False).taken == [run]
+    (tmp_path / "start.pth").write_bytes(b"trained for longer")
+    told: list[str] = []
+    assert restore([run], file, "test", "none", say=told.append).taken == []
+    assert told == [f"ce s0: {file} has answers of another start, and {tmp_path / 'start.pth'} has changed; it is trained anew"]
+    (tmp_path / "start.pth").unlink()  # not here, so that nothing can be said of it
+    assert restore([run], file, "test", "none").taken == [run]
+
+
+def test_what_makes_room_is_told_and_nothing_does_where_none_is_trained(tmp_path: Path, file: Path) -> None:
+    runs = chain(tmp_path)
+    finish_as(runs[0], "ce")
+    keep(runs, file, "test", "none")
+    assert names_in(file) == {runs[0].folder.name}
+    assert names_in(tmp_path / "none.parquet") == set()
+    shutil.rmtree(tmp_path / "runs")
+    assert restore(runs, file, "test", "none") == ([], [])
+    assert restore(runs, file, "test", "none", train=False) == (runs[:1], [])
+    assert restore(runs, file, "test", "none", write=False) == ([], runs[:1])
+    assert runs[0].folder.exists()
+    assert restore(runs, file, "test", "none") == ([], runs[:1])
+    assert not runs[0].folder.exists()
+    file.write_bytes(b"no table")
+    with pytest.raises(DataError, match="cannot be read as the kept answers"):
+        names_in(file)

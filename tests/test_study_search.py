@@ -232,6 +232,13 @@ def test_trials_side_by_side_and_after_another_run(tmp_path: Path) -> None:
     assert final.after == {best_of(trials).run.name: "ce"}
 
 
+def test_a_run_and_the_one_that_it_starts_from_are_not_searched_for_together(tmp_path: Path) -> None:
+    runs = {"ce": {}, "crt": {"method": "crt", "after": "ce"}, "last": {"method": "crt", "after": "crt"}}
+    for searched in (["ce", "crt"], ["last", "ce"]):
+        with pytest.raises(ConfigError, match="and 'ce', which it starts from; search for 'ce' alone"):
+            recipe_of(tmp_path, runs=runs, search={"runs": searched, "space": {"lr": SPACE["lr"]}})
+
+
 def test_trials_that_fail(tmp_path: Path) -> None:
     pytest.importorskip("optuna", reason="needs Optuna: pip install 'evenface[search]'")
     recipe = recipe_of(tmp_path)

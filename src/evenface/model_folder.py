@@ -82,6 +82,12 @@ class ModelConfig:
     schema_version: int = SCHEMA_VERSION
     details: dict[str, Any] = dataclasses.field(default_factory=dict)
 
+    @property
+    def learned_whole(self) -> tuple[str, ...]:
+        """Data sets whose test faces it has learned from: no score on them is an estimate for new ones."""
+        known = {"method": self.method, "init": self.init, "dataset": self.dataset, "teachers": self.details.get("teachers")}
+        return learned_whole(known)
+
     def __post_init__(self) -> None:
         names = self.class_names
         _check(
@@ -205,6 +211,17 @@ def read_card(folder: str | os.PathLike[str]) -> str:
     """The text of the model card; empty where there is none."""
     path = standing(Path(folder)) / CARD
     return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+def learned_whole(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Data sets whose test faces a model has learned from, by its `config.json`: it was distilled on all splits (`--all-splits`), or its
+    start or its teachers were.
+    """
+    sources = [values.get("init"), *(values.get("teachers") or ())]
+    found = {str(name) for source in sources if isinstance(source, dict) for name in source.get("learned_whole") or ()}
+    if (values.get("method") or {}).get("all_splits"):
+        found.add(str(values.get("dataset")))
+    return tuple(sorted(found))
 
 
 def read_config(folder: str | os.PathLike[str], *, weights: bool = True) -> ModelConfig:

@@ -141,7 +141,7 @@ def evaluate(
             provenance["paper"] = _as_papers_report(run / "log.csv")
     same_data = own_data or (config is None and manifest.name == about.dataset)
     fitted_here = prior != "model" and about.fitted is not None and (about.fitted.dataset, about.fitted.split) == (manifest.name, split)
-    met = learned_from_all(about) and manifest.name == about.dataset
+    met = manifest.name in about.learned_whole
     provenance |= {"optimistic": (same_data and chosen_on(about, split)) or fitted_here or met, **({"learned_from": True} if met else {})}
     metrics = summarise(
         predictions.true,
@@ -207,7 +207,7 @@ def compare(
             raise ConfigError(f"{folder} {what}; run: evenface evaluate {folder} --split {split}{flag}")
         about = read_config(model_path, weights=False)
         counts = counts or about.train_counts
-        if chosen_on(about, split) or learned_from_all(about):
+        if chosen_on(about, split) or about.dataset in about.learned_whole:
             optimistic.append(str(folder))
         options.append((folder, config, about))
         table.append(RunPredictions.of(str(folder), "", config.seed, read_predictions(file)))
@@ -340,11 +340,6 @@ def chosen_on(about: ModelConfig, split: str) -> bool:
     """Whether the model's epoch was chosen on that split."""
     selection = about.details.get("selection")
     return isinstance(selection, dict) and selection.get("split") == split
-
-
-def learned_from_all(about: ModelConfig) -> bool:
-    """Whether the model was distilled on the faces of all splits (`--all-splits`), those of test among them."""
-    return bool((about.method or {}).get("all_splits"))
 
 
 def learned_look(about: ModelConfig) -> Alignment | None:

@@ -10,6 +10,7 @@ Nothing is fetched unless it is asked for. EVENFACE_OFFLINE=1 forbids the networ
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import http.client
@@ -144,7 +145,18 @@ def no_model(run: Path) -> str:
     """What to say of a run that has no model."""
     if (run / KEPT).is_file():
         return f"Of the run {run} only the answers were kept, not the weights; remove the folder and train it again to have its model."
-    return f"The run {run} has no best model yet; let it finish an epoch: evenface train --resume {run}"
+    return f"The run {run} has no best model yet; let it finish an epoch: evenface {verb_of(run)} --resume {run}"
+
+
+def verb_of(run: Path) -> str:
+    """The command that made a run folder: train or distill."""
+    import yaml
+
+    with contextlib.suppress(OSError, ValueError, yaml.YAMLError):
+        values = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+        if isinstance(values, dict) and values.get("method") == "distill":
+            return "distill"
+    return "train"
 
 
 def read_about(folder: Path) -> dict[str, Any]:

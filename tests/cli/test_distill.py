@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from evenface.cli.distill import parse
 from evenface.models.dlib_face import DlibFaceResNet
 
 from .conftest import TINY, Cli
@@ -42,6 +44,12 @@ def test_from_teacher_to_start(cli: Cli, faces: Path) -> None:
     assert small.code == 0, small.err
     assert "next      evenface evaluate small --split test" in small.out
     assert cli("evaluate", "small", "-j", "1", "--device", "cpu").code == 0
+
+
+def test_teachers_named_together_or_one_by_one() -> None:
+    for words in (["--teacher", "a", "b"], ["--teacher", "a", "--teacher", "b"]):
+        args = parse(argparse.ArgumentParser(), words)
+        assert args.settings.method_options["teacher"] == ("a", "b")
 
 
 def test_misuse(cli: Cli, faces: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

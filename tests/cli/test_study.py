@@ -192,6 +192,19 @@ def test_a_start_that_is_not_here_is_told_once(cli: Any, faces: Path, monkeypatc
     assert not Path("runs").exists()
 
 
+def test_a_start_that_is_still_in_training_is_told_at_once(cli: Any, faces: Path) -> None:
+    """Its best model would be another one later, under the same name."""
+    start = Path("start")
+    (start / "best").mkdir(parents=True)
+    (start / "config.yaml").write_text("method: distill\nmethod_options: {teacher: [dlib-face]}\nepochs: 3\n")
+    file = recipe(faces, runs={"ce": {}, "taught": {"init": "start"}})
+    cli("study", file).refused(1, "has no best model yet; let it finish an epoch: evenface distill --resume")
+    (start / "best" / "model.safetensors").touch()
+    (start / "log.csv").write_text("epoch\n1\n")
+    cli("study", file).refused(1, "taught starts from", "finished 1 of 3 epochs; let it end (evenface distill --resume", "start/best")
+    assert not Path("runs").exists()
+
+
 def test_what_is_refused(cli: Any, faces: Path, tmp_path: Path) -> None:
     file = recipe(faces)
     cli("study").refused(2, "required: RECIPE")

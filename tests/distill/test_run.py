@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import shutil
 from collections.abc import Callable
@@ -29,6 +30,7 @@ from evenface.models.init import load_init
 from evenface.runs import compare, evaluate
 from evenface.training.config import TrainConfig
 from evenface.training.loop import Loop
+from evenface.training.run import train
 
 from .conftest import model_folder
 
@@ -200,6 +202,20 @@ def test_scores_on_faces_that_were_learned_from_are_optimistic(settings: Setting
     assert "(optimistic: the model learned from these faces)" in card
     assert "Optimistic: the model learned, without labels, on these test faces; no estimate for new ones." in card
     assert "learned from them" in compare([met])[0].notes[-1]
+
+
+def test_what_comes_from_such_a_model_is_optimistic_too(settings: Settings, models: list[str], tmp_path: Path) -> None:
+    backbone = distill(settings(output="backbone", epochs=1, all_splits=True)).folder
+    teacher = distill(settings(tuple(models), output="teacher", epochs=1, all_splits=True)).folder
+    student = distill(settings((str(teacher), models[0]), output="student", epochs=1)).folder
+    config = dataclasses.replace(settings(), method="ce", method_options={}, epochs=1)
+    started = {
+        name: train(dataclasses.replace(config, init=str(init), output=str(tmp_path / name))).folder
+        for name, init in (("first", backbone), ("fair", "none"))
+    }
+    second = train(dataclasses.replace(config, init=str(started["first"]), output=str(tmp_path / "second"))).folder
+    for folder, told in ((student, True), (started["first"], True), (second, True), (started["fair"], False)):
+        assert evaluate(folder, split="test", device="cpu").metrics["optimistic"] is told, folder
 
 
 @pytest.mark.slow  # it draws the synthetic set

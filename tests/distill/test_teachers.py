@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 from evenface.distill.teachers import FaceTeacher, ModelTeachers
 from evenface.errors import ConfigError, LabelError, MissingExtra, ModelError
 from evenface.labels import BASIC
-from evenface.model_folder import load_model
+from evenface.model_folder import load_model, save_model
+from evenface.models.classifier import build_classifier
 
 from .conftest import model_folder
 
@@ -116,3 +117,11 @@ def test_no_weight_of_a_teacher_learns(models: list[str]) -> None:
     for teacher in (FaceTeacher(103), ModelTeachers(models)):
         assert not [p for p in teacher.parameters() if p.requires_grad]
         assert not [m for m in teacher.modules() if m.training]
+
+
+def test_a_size_that_a_model_cannot_take_is_told_at_once(tmp_path: Path) -> None:
+    model = build_classifier("dlib_face_resnet_13", BASIC, 64)
+    save_model(tmp_path / "large", model, {}, "# a teacher\n")
+    assert ModelTeachers([str(tmp_path / "large")]).sizes == (64,)
+    with pytest.raises(ConfigError, match=r"The teacher 'large' cannot take faces of 32 px .*; try another --teacher-size"):
+        ModelTeachers([str(tmp_path / "large")], 32)

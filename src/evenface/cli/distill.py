@@ -25,7 +25,9 @@ from evenface.training.config import TrainConfig
 
 
 def parse(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Namespace:
-    parser.add_argument("--teacher", metavar="NAME", nargs="+", help="dlib-face, or run folders, model folders or names of shipped models")
+    parser.add_argument(
+        "--teacher", metavar="NAME", nargs="+", action="extend", help="dlib-face, or run folders, model folders or names of shipped models"
+    )
     parser.add_argument("--resume", metavar="RUN", type=Path, help="go on with this run folder; takes no other setting")
     parser.add_argument("-q", "--quiet", action="store_true", help="show nothing but errors")
     add_fields(parser, DistillOptions, skip=("teacher",))

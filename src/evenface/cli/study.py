@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING
 
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
 
     from rich.console import Console
 
     from evenface.study import Recipe, Run
+    from evenface.study.kept import Restored
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     from evenface.cli.study_table import show
     from evenface.errors import ConfigError
     from evenface.study import collect, plan, read_recipe
-    from evenface.study.kept import restore
+    from evenface.study.kept import Restored, restore
     from evenface.study.recipe import check_one_set
 
     if args.jobs < 1 or (args.cpus_per_run is not None and args.cpus_per_run < 1):
@@ -95,15 +96,16 @@ def run(args: argparse.Namespace) -> int:
     whole = plan(recipe, data_dir=args.data_dir, init=args.init, seeds=seeds, output=output)
     only = None if args.only is None else [name.strip() for name in args.only.split(",")]
     runs = plan(recipe, data_dir=args.data_dir, init=args.init, seeds=seeds, output=output, only=only)
-    kept: list[Run] = []
+    kept = Restored([], [])
     if args.keep is not None:
         check_one_set({str(each): dataclasses.asdict(each.config) for each in runs}, recipe.split)
-        kept = restore(runs, args.keep, recipe.split, recipe.tta, write=not args.dry_run, say=lambda text: say(out, f"kept      {text}"))
+        told = lambda text: say(out, f"kept      {text}")  # noqa: E731
+        kept = restore(runs, args.keep, recipe.split, recipe.tta, write=not args.dry_run, say=told)
     if args.dry_run:
-        _list(out, recipe, whole, runs, output, args.jobs, {each.folder for each in kept})
+        _list(out, recipe, whole, runs, output, args.jobs, kept)
         return 0
-    if kept:
-        say(out, f"kept      {len(kept)} finished run{'s' if len(kept) > 1 else ''} taken from {args.keep}")
+    if kept.taken:
+        say(out, f"kept      {len(kept.taken)} finished run{'s' if len(kept.taken) > 1 else ''} taken from {args.keep}")
     failed = bring(recipe, runs, args, out, command)
     if len(failed) < len(runs):
         # A part of the runs is shown and not written: table.md is that of the whole recipe.
@@ -115,21 +117,20 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _list(
-    console: Console, recipe: Recipe, whole: Sequence[Run], runs: Sequence[Run], output: Path, jobs: int, kept: Collection[Path]
-) -> None:
+def _list(console: Console, recipe: Recipe, whole: Sequence[Run], runs: Sequence[Run], output: Path, jobs: int, kept: Restored) -> None:
     """Prints the runs, how far they are and how long they will take; and the folders beside them of other settings or seeds.
 
     Args:
-        kept: folders that are not here, and of which there are answers.
+        kept: runs whose folders are not here, and whose answers are; and the other way round.
     """
     from evenface.report.grid import Grid
     from evenface.study import State, state_of
     from evenface.study.estimate import estimate_study, in_words
     from evenface.study.probe import Probe
 
-    there = State(1, 1, begun=True, scored=True)
-    states = [there if run.folder in kept else state_of(run, recipe.split, recipe.tta) for run in runs]
+    known = {run.folder: State(1, 1, begun=True, scored=True) for run in kept.taken}
+    known |= {run.folder: State(0, run.config.epochs, begun=False, scored=False) for run in kept.dropped}
+    states = [known.get(run.folder) or state_of(run, recipe.split, recipe.tta) for run in runs]
     estimate = estimate_study(runs, states, jobs=jobs, probe=Probe())
     rows = []
     for run, state in zip(runs, states, strict=True):

@@ -60,21 +60,41 @@ def engine(args: argparse.Namespace) -> Callable[..., dict[str, str]]:
 def check_data(runs: Sequence[Run], split: str) -> None:
     """What is wrong with the data, or a start that is not there, is told at once and not by each run."""
     from evenface.errors import ModelError
-    from evenface.models.init import dlib_face_file
+    from evenface.models.init import dlib_face_file, model_folder_of
     from evenface.study.plan import starts_from_file
     from evenface.training.data import load_manifest
 
     for run in runs:
-        if run.after is None and starts_from_file(run.config) and not Path(run.config.init).expanduser().exists():
+        if run.after is not None or not starts_from_file(run.config):
+            continue
+        start = Path(run.config.init).expanduser()
+        if not start.exists():
             raise ModelError(
                 f"{run.name} starts from {run.config.init}, which is not here; give your file with --init FILE, "
                 "or another start with --init pretrained (ImageNet weights)."
             )
+        if model_folder_of(start) is not None and (start / "config.yaml").is_file():
+            _require_finished(run.name, start)
 
     if any(run.after is None and run.config.init == "dlib-face" for run in runs):
         dlib_face_file()
     for each in {(run.config.dataset, run.config.data_dir): run for run in runs}.values():
         load_manifest(each.config).split(split)
+
+
+def _require_finished(name: str, start: Path) -> None:
+    """A run that is trained on would be another start later, under the same name."""
+    from evenface.errors import ModelError
+    from evenface.study.state import finished_epochs
+    from evenface.training.config import load_config
+    from evenface.zoo import verb_of
+
+    done, of = finished_epochs(start), load_config(start / "config.yaml").epochs
+    if done < of:
+        raise ModelError(
+            f"{name} starts from {start}, which has finished {done} of {of} epochs; let it end (evenface {verb_of(start)} "
+            f"--resume {start}), or name {start / 'best'} to start from what it has."
+        )
 
 
 def numbers(text: str) -> list[int]:

@@ -60,7 +60,7 @@ class DistillFolder(RunFolder):
         whole = isinstance(self.teacher, ModelTeachers)
         found = super().details(method, epoch, value, calibration)
         found["train_counts"] = self.teacher.train_counts if isinstance(self.teacher, ModelTeachers) else None
-        found["teachers"] = [{"name": source.name, "sha256": source.sha256} for source in self.teacher.sources]
+        found["teachers"] = [source.to_dict() for source in self.teacher.sources]
         found["selection"]["by"] = "agreement" if whole else "cosine"
         return found
 

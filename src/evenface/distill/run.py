@@ -129,8 +129,8 @@ def assemble(
         method = LearnAnswers(options, setting, teacher)
         judge = ByAnswers(held_out, method, fabric.device, precision)
     network = cast(Classifier, method.prepare(model))
-    folder = DistillFolder(config, manifest, train.manifest, {"source": config.init, "sha256": init.sha256, "summary": str(init)}, teacher)
-    sources = [dataclasses.asdict(source) for source in teacher.sources]
+    folder = DistillFolder(config, manifest, train.manifest, init.to_dict(), teacher)
+    sources = [source.to_dict() for source in teacher.sources]
     if saved is not None:
         check_same(saved, folder, manifest)
         _check_teacher(folder.path, sources)

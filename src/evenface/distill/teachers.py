@@ -14,6 +14,7 @@ import dataclasses
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -38,10 +39,15 @@ FACE_SIZE = 150
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Where a teacher comes from: its name without a path, and the SHA-256 of its weights."""
+    """Where a teacher comes from: its name without a path, the SHA-256 of its weights, and the data sets whose test faces it knows."""
 
     name: str
     sha256: str
+    learned_whole: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """What a folder keeps of it."""
+        return {"name": self.name, "sha256": self.sha256, **({"learned_whole": list(self.learned_whole)} if self.learned_whole else {})}
 
 
 class FaceTeacher(nn.Module):
@@ -107,7 +113,7 @@ class ModelTeachers(nn.Module):
         size: side at which they see a face; None is each one's own.
 
     Raises:
-        ConfigError: an unknown name.
+        ConfigError: an unknown name, or a size that one of them cannot take.
         ModelError: a broken model, or models of different classes.
     """
 
@@ -123,7 +129,7 @@ class ModelTeachers(nn.Module):
             model, about = load_model(folder)
             models.append(model)
             sizes.append(size or about.img_size)
-            sources.append(Source(run.resolve().name, _sha256(standing(folder) / WEIGHTS)))
+            sources.append(Source(run.resolve().name, _sha256(standing(folder) / WEIGHTS), about.learned_whole))
             counts.append(about.train_counts)
             self.alignments.append(about.alignment)
         self.class_names = models[0].class_names
@@ -134,6 +140,8 @@ class ModelTeachers(nn.Module):
         self.train_counts = counts[0] if all(count == counts[0] for count in counts) else None
         self._orders = [[model.class_names.index(name) for name in self.class_names] for model in models]
         self.eval().requires_grad_(False)
+        for source, model, side in zip(sources, models, sizes, strict=True):
+            _require_size(source.name, model, side)
 
     @torch.no_grad()
     def forward(self, x: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -154,6 +162,14 @@ Teacher = FaceTeacher | ModelTeachers
 def coarser(*maps: Tensor) -> tuple[int, int]:
     """The fewest rows and columns of maps (B, C, h, w)."""
     return min(each.shape[2] for each in maps), min(each.shape[3] for each in maps)
+
+
+def _require_size(name: str, model: nn.Module, side: int) -> None:
+    try:
+        with torch.no_grad():
+            model(torch.zeros(1, 3, side, side))
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise ConfigError(f"The teacher '{name}' cannot take faces of {side} px ({error}); try another --teacher-size.") from error
 
 
 def _at(x: Tensor, size: int) -> Tensor:

@@ -34,7 +34,7 @@ import torch
 from torch import Tensor
 
 from evenface.errors import ConfigError, MissingExtra, ModelError, unknown_name
-from evenface.model_folder import CONFIG, WEIGHTS, standing
+from evenface.model_folder import CONFIG, WEIGHTS, learned_whole, standing
 from evenface.models import backbones
 from evenface.models.classifier import Classifier
 from evenface.models.dlib_face import DlibFaceResNet
@@ -63,6 +63,7 @@ class InitReport:
         missing, reshaped: backbone tensors that the file lacks, or has in another shape; they stay random.
         head: the file's tensors that belong to a head; left out.
         unexpected: the file's other tensors that the backbone does not have.
+        learned_whole: data sets whose test faces it has learned from (`evenface distill --all-splits`).
     """
 
     init: str
@@ -74,6 +75,12 @@ class InitReport:
     reshaped: tuple[str, ...] = ()
     head: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
+    learned_whole: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """What a model folder keeps of its start."""
+        known = {"source": self.init, "sha256": self.sha256, "summary": str(self)}
+        return known | ({"learned_whole": list(self.learned_whole)} if self.learned_whole else {})
 
     def __str__(self) -> str:
         if self.sha256 is None:
@@ -120,7 +127,9 @@ def load_init(classifier: Classifier, init: str) -> InitReport:
         raise ModelError(_refusal(report, backbone.name))
     backbone.net.load_state_dict(fitting, strict=False)
     if path.name == WEIGHTS:
-        _take_normalisation(classifier, path.with_name(CONFIG))
+        values = _config_beside(path)
+        _take_normalisation(classifier, values)
+        report = dataclasses.replace(report, learned_whole=learned_whole(values))
     if isinstance(backbone.net, DlibFaceResNet):
         backbone.net.fold_affines()
     return report
@@ -232,14 +241,19 @@ def _from_timm(classifier: Classifier, init: str) -> InitReport:
     return InitReport(init, f"timm's {backbone.name}.{cfg['tag']}", digest.hexdigest(), matched=total, total=total)
 
 
-def _take_normalisation(classifier: Classifier, config: Path) -> None:
-    """From a model folder's config.json; those of other makers, which keep none at the top, change nothing."""
+def _config_beside(weights: Path) -> dict[str, Any]:
+    """A model folder's config.json; empty where it cannot be read."""
     try:
-        values = json.loads(config.read_text(encoding="utf-8"))
-        mean, std = values["mean"], values["std"]
-    except (OSError, ValueError, TypeError, KeyError):
-        return
-    if all(isinstance(v, list) and len(v) == 3 for v in (mean, std)):
+        values = json.loads(weights.with_name(CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _take_normalisation(classifier: Classifier, config: Mapping[str, Any]) -> None:
+    """From a model folder's config; those of other makers, which keep none at the top, change nothing."""
+    mean, std = config.get("mean"), config.get("std")
+    if isinstance(mean, list) and isinstance(std, list) and len(mean) == len(std) == 3:
         _normalise(classifier, mean, std)
 
 

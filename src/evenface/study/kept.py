@@ -17,22 +17,23 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from evenface.errors import ConfigError, DataError, EvenfaceError
+from evenface.errors import ConfigError, DataError, EvenfaceError, ModelError
 from evenface.evaluation.records import Predictions, read_metrics, stem_of, summarise, write_metrics, write_predictions
 from evenface.files import write_aside, write_text
-from evenface.model_folder import CONFIG, read_config
-from evenface.study.plan import Run, matter
+from evenface.model_folder import CONFIG, WEIGHTS, read_config
+from evenface.models.init import model_folder_of
+from evenface.study.plan import Run, matter, starts_from_file
 from evenface.study.recipe import check_one_set
 from evenface.study.schedule import Say
 from evenface.study.state import PLACED, minutes, state_of
 from evenface.training.config import TrainConfig
-from evenface.zoo import KEPT
+from evenface.zoo import KEPT, sha256_of
 
 
 _FACES = ["id", "label", "duplicate_of_train"]
@@ -41,14 +42,31 @@ _SCORES = ("dataset", "seeds", "model", "tta", "prior", "selection", "epoch", "o
 _MADE = ("evenface", "device", "precision", "packages", "train_counts", "data_ids")
 
 
-def restore(runs: Sequence[Run], file: Path, split: str, tta: str, *, write: bool = True, say: Say = lambda text: None) -> list[Run]:
-    """Makes the folders of the runs that the file has and the disk has not; returns these runs.
+class Restored(NamedTuple):
+    """Runs that were taken from the file, and restored ones that made room again for a training."""
+
+    taken: list[Run]
+    dropped: list[Run]
+
+
+def restore(
+    runs: Sequence[Run],
+    file: Path,
+    split: str,
+    tta: str,
+    *,
+    write: bool = True,
+    train: bool = True,
+    say: Say = lambda text: None,
+) -> Restored:
+    """Makes the folders of the runs that the file has and the disk has not.
 
     A restored run is scored: it is not trained again, and stands in the tables. It has no weights, so a run that another one of `runs`
     must still start from is not restored but trained anew, in place of a folder that was restored before.
 
     Args:
         write: False only tells which runs they would be.
+        train: False where nothing will be trained, so that every run that the file has may be restored.
         say: takes a line about each run whose answers are of other settings than the recipe means now; it is trained anew.
 
     Raises:
@@ -57,7 +75,7 @@ def restore(runs: Sequence[Run], file: Path, split: str, tta: str, *, write: boo
     """
     _check_place(file)
     if not file.is_file():
-        return []
+        return Restored([], [])
     table = _read(file, split, tta)
     kept = set()
     for run in runs:
@@ -70,18 +88,32 @@ def restore(runs: Sequence[Run], file: Path, split: str, tta: str, *, write: boo
     light = {run.folder for run in runs if (run.folder / KEPT).is_file()}
     here = {run.folder for run in runs if (run.folder / "config.yaml").is_file()} - light
     done = light | kept | {run.folder for run in runs if run.folder in here and state_of(run, split, tta).done}
-    to_train = {run.folder for run in runs} - done
+    to_train = {run.folder for run in runs} - done if train else set()
     while needed := {run.after for run in runs if run.folder in to_train and run.after is not None} & (light | kept) - here - to_train:
         to_train |= needed
-    lost = [run for run in runs if run.folder in light & to_train]
-    wanted = [run for run in runs if run.folder in kept - here - light - to_train]
+    dropped = [run for run in runs if run.folder in light & to_train]
+    taken = [run for run in runs if run.folder in kept - here - light - to_train]
     if write:
-        keep(lost, file, split, tta)
-        for run in lost:
+        keep(dropped, file, split, tta)
+        for run in dropped:
             shutil.rmtree(run.folder)
-        for run in wanted:
+        for run in taken:
             _make(run, table, file, stem_of(split, tta))
-    return wanted
+    return Restored(taken, dropped)
+
+
+def names_in(file: Path) -> set[str]:
+    """The folders' names of the runs whose answers the file has; none where it is not there.
+
+    Raises:
+        DataError: a damaged file.
+    """
+    if not file.is_file():
+        return set()
+    try:
+        return set(pq.read_schema(file).names) - set(_FACES)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise _unreadable(file, error) from error
 
 
 def keep(runs: Sequence[Run], file: Path, split: str, tta: str) -> int:
@@ -162,13 +194,17 @@ def _facts(run: Run, split: str, tta: str) -> dict[str, Any]:
     about = read_config(run.folder / "best", weights=False)
     metrics = read_metrics(run.folder / f"metrics-{stem_of(split, tta)}.json")
     environment = json.loads((run.folder / "environment.json").read_text(encoding="utf-8"))
+    start = {} if run.after is not None or not starts_from_file(run.config) else {"start": metrics.get("init_sha256")}
     return {
         "settings": {name: value for name, value in matter(run.config).items() if name not in PLACED},
         "minutes": minutes(run.folder),
         "log": (run.folder / "log.csv").read_text(encoding="utf-8"),
         "environment": {name: environment[name] for name in _MADE if name in environment},
-        "model": {name: getattr(about, name) for name in _ABOUT} | {name: about.details.get(name) for name in ("epoch", "selection")},
+        "model": {name: getattr(about, name) for name in _ABOUT}
+        | {name: about.details.get(name) for name in ("epoch", "selection")}
+        | ({"init": {"learned_whole": about.learned_whole}} if about.learned_whole else {}),
         "scores": {name: metrics[name] for name in _SCORES if name in metrics},
+        **start,
     }
 
 
@@ -181,13 +217,24 @@ def _facts_of(table: pa.Table, run: Run, file: Path) -> dict[str, Any]:
 
 
 def _changed(run: Run, facts: Mapping[str, Any]) -> str | None:
-    """A setting that was another when the answers were kept, as text: a default that has changed since."""
+    """What was another when the answers were kept, as text: a default that has changed since, or the file that the run starts from."""
     now, default = matter(run.config), TrainConfig()
     for name, was in facts["settings"].items():
         if name in now and was != now[name]:
             return f"{name} {was!r}, not {now[name]!r}"
+    if facts.get("start") is not None and _start(run) not in (None, facts["start"]):
+        return f"another start, and {run.config.init} has changed"
     new = [name for name in now if name not in facts["settings"] and name not in PLACED and now[name] != getattr(default, name)]
     return f"before there was {new[0]}" if new else None
+
+
+def _start(run: Run) -> str | None:
+    """The SHA-256 of the weights that a run starts from; None where they are not here."""
+    path = Path(run.config.init).expanduser()
+    with contextlib.suppress(ModelError):
+        folder = model_folder_of(path)
+        path = path if folder is None else folder / WEIGHTS
+    return sha256_of(path) if path.is_file() else None
 
 
 def _make(run: Run, table: pa.Table, file: Path, stem: str) -> None:
@@ -232,10 +279,14 @@ def _read(file: Path, split: str, tta: str) -> pa.Table:
         about = json.loads((table.schema.metadata or {})[b"evenface"])
         was = about["split"], about["tta"]
     except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{file} cannot be read as the kept answers of a study ({error}); name another file.") from error
+        raise _unreadable(file, error) from error
     if was != (split, tta):
         raise ConfigError(f"{file} holds answers on {stem_of(*was)}, and the recipe scores on {stem_of(split, tta)}; name another file.")
     return table
+
+
+def _unreadable(file: Path, error: Exception) -> DataError:
+    return DataError(f"{file} cannot be read as the kept answers of a study ({error}); name another file.")
 
 
 def _json(values: Any) -> str:

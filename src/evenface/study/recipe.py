@@ -22,7 +22,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +194,8 @@ def _recipe(values: dict[str, Any], stem: str) -> Recipe:
     if axes and "search" in values:
         raise ConfigError("A recipe has `axes` (all combinations) or `search` (some of them); leave one out.")
     search = read_search(values["search"], runs) if "search" in values else None
+    if search is not None:
+        _check_searched(search.runs, after)
     tables = [[point.name(run) for run in named] for point in grid] if axes and len(named) > 1 else [list(runs)]
     for table in tables:
         check_one_set({run: runs[run] for run in table}, split)
@@ -221,6 +223,19 @@ def _named(base: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[dict[str
         runs[run] = merged(base, own)
     _check_after(runs, after)
     return runs, after
+
+
+def _check_searched(runs: Sequence[str], after: Mapping[str, str]) -> None:
+    """Trials of a run start from the plain one before it, and the table's would start from the best one."""
+    for run in runs:
+        first = after.get(run)
+        while first is not None and first not in runs:
+            first = after.get(first)
+        if first is not None:
+            raise ConfigError(
+                f"`search` has '{run}' and '{first}', which it starts from; search for '{first}' alone, write its values into the recipe, "
+                f"then search for '{run}'."
+            )
 
 
 def _check_after(runs: Mapping[str, Any], after: Mapping[str, str]) -> None:

@@ -113,8 +113,11 @@ def collect(recipe: Recipe, runs: Sequence[Run], *, without_duplicates: bool = F
     missing = tuple(str(run) for run in runs if run not in done)
     if missing:
         notes.append(f"Not there yet: {', '.join(missing)}.")
-    if any(chosen_on(read_config(run.folder / "best", weights=False), recipe.split) for run in done):
+    models = [read_config(run.folder / "best", weights=False) for run in done]
+    if any(chosen_on(model, recipe.split) for model in models):
         notes.append(f"Optimistic: the epoch was chosen on the {recipe.split} images themselves; not an estimate for new faces.")
+    if met := [str(run) for run, model in zip(done, models, strict=True) if model.dataset in model.learned_whole]:
+        notes.append(f"Optimistic: the start of {', '.join(met)} was distilled on these very images too (--all-splits).")
     return StudyResult(tables, missing, tuple(notes))
 
 

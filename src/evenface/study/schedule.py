@@ -11,7 +11,7 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Protocol
@@ -58,6 +58,18 @@ class Engine(Protocol):
         """A training of the run; None where another process is at work on it."""
 
 
+class Stopped(TrainingError):
+    """Ctrl-C or SIGTERM before all runs came to their end.
+
+    Attributes:
+        failed: the runs that had failed by then, as text, and why.
+    """
+
+    def __init__(self, message: str, failed: Mapping[str, str]) -> None:
+        super().__init__(message + "".join(f" {run} failed: {reason.removesuffix('.')}." for run, reason in failed.items()))
+        self.failed = dict(failed)
+
+
 def bring_to_end(
     runs: Sequence[Run], task: Task, engine: Engine, *, say: Say = lambda text: None, give_up: GiveUp = lambda run: None
 ) -> dict[str, str]:
@@ -71,7 +83,7 @@ def bring_to_end(
         The runs that failed, as text, and why; the others went on. Those that were given up are not among them.
 
     Raises:
-        TrainingError: Ctrl-C or SIGTERM; the trainings were told too, have saved their states and left.
+        Stopped: Ctrl-C or SIGTERM; the trainings were told too, have saved their states and left.
         ConfigError: a run folder with other settings.
     """
     states = {run.folder: state_of(run, task.split, task.tta) for run in runs}
@@ -129,10 +141,11 @@ def bring_to_end(
                 elif wrong is not None or not came:
                     failed[run.folder] = wrong or reason or "it came to no end"
                     say(f"        {run}: failed; {failed[run.folder]}")
+    reasons = {str(run): failed[run.folder] for run in runs if run.folder in failed}
     if came:
         done = sum(state.done for state in states.values())
-        raise TrainingError(f"Stopped by {came[0]}: {done} of {len(states)} runs are done, those at work can be gone on with.")
-    return {str(run): failed[run.folder] for run in runs if run.folder in failed}
+        raise Stopped(f"Stopped by {came[0]}: {done} of {len(states)} runs are done, those at work can be gone on with.", reasons)
+    return reasons
 
 
 def _state_after(run: Run, task: Task, before: State) -> tuple[State, str | None]:

@@ -137,9 +137,7 @@ def assemble(
     if config.ema is not None and not _part_of(method.deploy(network), network):
         raise ConfigError(f"'{config.method}' keeps a network with an average of its own, so --ema would do nothing; leave it out.")
     pool = _pool(config, method, manifest, stores["train"], fabric.device, say)
-    folder = RunFolder(
-        config, manifest, stores["train"].manifest, select_split, {"source": config.init, "sha256": init.sha256, "summary": str(init)}
-    )
+    folder = RunFolder(config, manifest, stores["train"].manifest, select_split, init.to_dict())
     if saved is not None:
         check_same(saved, folder, manifest, pool)
     elif fabric.is_global_zero:
