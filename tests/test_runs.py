@@ -18,9 +18,11 @@ from sklearn.metrics import balanced_accuracy_score, confusion_matrix
 
 from evenface.answers import score_answers
 from evenface.data.manifest import Manifest, build
-from evenface.errors import ConfigError, DataError, LabelError, ModelError
+from evenface.errors import ConfigError, DataError, LabelError, ModelError, StorageError
 from evenface.labels import BASIC
 from evenface.model_folder import read_config
+from evenface.recalibration import calibrate
+from evenface.report.tables import metrics_notes
 from evenface.runs import compare, evaluate
 from evenface.training.config import TrainConfig, load_config
 from evenface.training.run import train
@@ -340,3 +342,95 @@ def test_a_run_is_compared_with_another_tools_answers(run: Path, tmp_path: Path)
     comparison, _ = compare([run, tmp_path / "right"])
     assert [m.method for m in comparison.methods] == ["ce", "right"]
     assert comparison.methods[1].mean("overall") == 1.0
+
+
+def test_another_tools_answers_may_be_where_one_stands(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = evaluate(run, device="cpu")
+    table = pq.read_table(found.predictions_file).select(["id", "label"])
+    (tmp_path / "tool").mkdir()
+    pq.write_table(table, tmp_path / "answers.parquet")
+    score_answers(
+        tmp_path / "answers.parquet", dataset="manifest", data_dir=load_config(run / "config.yaml").data_dir, output=tmp_path / "tool"
+    )
+    monkeypatch.chdir(tmp_path / "tool")
+    for entries, names in (([run, "."], ["ce", "tool"]), ([".", run], ["tool", "ce"])):
+        assert [m.method for m in compare(entries, resamples=50)[0].methods] == names
+
+
+def test_training_faces_say_nothing_of_new_ones(run: Path) -> None:
+    found = evaluate(run, split="train", device="cpu")
+    assert found.metrics["optimistic"] is True
+    assert metrics_notes(found.metrics)[-1] == "Optimistic: the model learned on these train images; not an estimate for new faces."
+    assert (
+        compare([run], split="train", resamples=50)[0]
+        .notes[-1]
+        .endswith("the model learned on these very images; not an estimate for new faces.")
+    )
+    card = (run / "best" / "README.md").read_text()
+    assert "None of these faces stands in train" not in card.partition("## Scores on train")[2]
+
+
+def test_a_calibration_on_these_very_images_is_told_when_runs_are_compared(run: Path) -> None:
+    calibrate(run, split="test", device="cpu")
+    evaluate(run, prior="balanced", device="cpu")
+    notes = compare([run], prior="balanced", resamples=50)[0].notes
+    assert (
+        notes[-1]
+        == f"Optimistic, {run}: the epoch was chosen or the calibration fitted on these very images; not an estimate for new faces."
+    )
+
+
+def test_own_faces_that_have_changed_are_other_faces(run: Path, tmp_path: Path) -> None:
+    whole = faces(CLASSES)
+    where = tmp_path / "mine.parquet"
+    whole.take(range(1, len(whole))).save(where)
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    (run / "config.yaml").write_text(yaml.safe_dump({**config, "data_dir": str(where)}))
+    for use in (evaluate, calibrate):
+        with pytest.raises(DataError, match=r"they have changed since. Score it on them as on other data, with --data-dir .*mine.parquet"):
+            use(run, device="cpu")
+    assert evaluate(run, data_dir=str(where), device="cpu").metrics_file == run / "metrics-tiny-test.json"
+
+
+def test_a_list_of_left_out_faces_that_has_gone_is_told(run: Path, tmp_path: Path) -> None:
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    (run / "config.yaml").write_text(yaml.safe_dump({**config, "exclude": str(tmp_path / "out.txt")}))
+    for words in ({}, {"data_dir": config["data_dir"]}):
+        with pytest.raises((ConfigError, DataError), match=r"out\.txt"):
+            evaluate(run, device="cpu", **words)
+
+
+def test_what_cannot_be_kept_is_told_before_the_work(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def work(*_: Any, **__: Any) -> None:
+        raise AssertionError("too late")
+
+    monkeypatch.setattr("evenface.runs.predict", work)
+    monkeypatch.setattr("evenface.recalibration.predict", work)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="cannot be written"):
+        evaluate(run, output=tmp_path / "file" / "scores", device="cpu")
+    config = json.loads((run / "best" / "config.json").read_text())
+    (run / "best" / "config.json").write_text(json.dumps(config | {"calibration": None, "train_counts": None}))
+    with pytest.raises(ModelError, match="The prior 'balanced' needs the training faces"):
+        evaluate(run, prior="balanced", device="cpu")
+    part = faces(CLASSES)
+    kept = [
+        i
+        for i, (split, label) in enumerate(zip(*(part.table[n].to_pylist() for n in ("split", "label")), strict=True))
+        if (split, label) != ("validation", CLASSES[2])
+    ]
+    part.take(kept).save(tmp_path / "fewer.parquet")
+    with pytest.raises(DataError, match=f"The validation split has no face of {CLASSES[2]}"):
+        calibrate(run, data_dir=str(tmp_path / "fewer.parquet"), device="cpu")
+
+
+def test_seeds_stay_together_when_their_folder_is_renamed(run: Path, tmp_path: Path) -> None:
+    place = tmp_path / "old"
+    for seed in (0, 1):
+        for name, changes in ((f"first{seed}", {}), (f"second{seed}", {"init": str(place / f"first{seed}")})):
+            shutil.copytree(run, place / name)
+            config = yaml.safe_load((place / name / "config.yaml").read_text())
+            (place / name / "config.yaml").write_text(yaml.safe_dump({**config, **changes, "seed": seed}))
+        evaluate(place / f"second{seed}", device="cpu")
+    place.rename(tmp_path / "new")
+    assert [m.seeds for m in compare([tmp_path / "new" / f"second{s}" for s in (0, 1)], resamples=50)[0].methods] == [(0, 1)]

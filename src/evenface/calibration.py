@@ -198,9 +198,7 @@ def fit_calibration(
     if not np.isfinite(z).all():
         raise DataError("The logits hold values that are no numbers, so they cannot be calibrated.")
     counts = np.bincount(y, minlength=len(class_names))
-    empty = [name for name, count in zip(class_names, counts, strict=True) if count == 0]
-    if empty:
-        raise DataError(f"The {split} split has no face of {', '.join(empty)}, so scores cannot be calibrated on it; add some.")
+    require_every_class(dict(zip(class_names, counts.tolist(), strict=True)), split)
     alone, _ = _fit(z, y, with_bias=False)
     temperature, bias = _fit(z, y, with_bias=True)
     fits = (z, z / alone, z / temperature + bias)
@@ -215,6 +213,17 @@ def fit_calibration(
         ece=_three([expected_calibration_error(softmax(each, axis=1), y) for each in fits]),
         dataset=dataset,
     )
+
+
+def require_every_class(counts: Mapping[str, int], split: str) -> None:
+    """Nothing can be learned of a class without faces.
+
+    Raises:
+        DataError: there is one; `counts` are the faces of each.
+    """
+    empty = [name for name, count in counts.items() if count == 0]
+    if empty:
+        raise DataError(f"The {split} split has no face of {', '.join(empty)}, so scores cannot be calibrated on it; add some.")
 
 
 def expected_calibration_error(probabilities: npt.ArrayLike, labels: npt.ArrayLike, bins: int = BINS) -> float:

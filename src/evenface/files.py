@@ -55,6 +55,20 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     write_aside(path, lambda file: file.write(text.encode()))
 
 
+def require_writable(folder: Path) -> None:
+    """Tells before long work that its result could not be kept.
+
+    Raises:
+        StorageError: nothing can be written in the folder, or it cannot be made.
+    """
+    folder = folder.absolute()
+    place = next(each for each in (folder, *folder.parents) if each.exists())
+    if not place.is_dir():
+        raise cannot_write(folder, NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)))
+    if not os.access(place, os.W_OK):
+        raise cannot_write(folder, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+
+
 def clear_aside(folder: Path, older: float = 0.0) -> None:
     """Removes what killed processes left half-written in a folder, `older` seconds ago at least: 0 only where nobody else writes there."""
     with contextlib.suppress(OSError):

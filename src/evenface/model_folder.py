@@ -213,6 +213,15 @@ def read_card(folder: str | os.PathLike[str]) -> str:
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
+def is_backbone(folder: Path) -> bool:
+    """Whether a folder holds a start without a head, as `evenface distill` makes of a face teacher, and no model."""
+    try:
+        values = json.loads((standing(folder) / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(values, dict) and values.get("kind") == BACKBONE
+
+
 def learned_whole(values: Mapping[str, Any]) -> tuple[str, ...]:
     """Data sets whose test faces a model has learned from, by its `config.json`: it was distilled on all splits (`--all-splits`), or its
     start or its teachers were.

@@ -18,12 +18,13 @@ from pathlib import Path
 import numpy as np
 
 from evenface import zoo
-from evenface.calibration import PRIORS, Calibration, as_logits, class_calibration_errors, fit_calibration
+from evenface.calibration import PRIORS, Calibration, as_logits, class_calibration_errors, fit_calibration, require_every_class
 from evenface.data.store import open_store
 from evenface.devices import resolve_device, resolve_precision
 from evenface.errors import ConfigError
 from evenface.evaluation.evaluate import predict
 from evenface.evaluation.metrics import confusion_matrix, scores
+from evenface.files import require_writable
 from evenface.model_folder import ModelConfig, load_model, read_card, rewrite
 from evenface.runs import data_of, find_model, learned_look, renew_card
 
@@ -79,8 +80,11 @@ def calibrate(
     kind, _ = resolve_precision(precision, chosen)
     model, about = load_model(folder)
     manifest, settings, own_data = data_of(config, run, dataset, data_dir, about, split)
+    part = manifest.split(split)
+    require_every_class(part.counts(), split)  # told now, as a place that cannot be written, and not after the work
+    require_writable(folder)
     look = None if own_data else learned_look(about)
-    store = open_store(manifest.split(split), about.img_size, device=chosen, mode=settings.store, workers=workers, look=look)
+    store = open_store(part, about.img_size, device=chosen, mode=settings.store, workers=workers, look=look)
     found = predict(model.to(chosen), store, batch_size=batch_size, device=chosen, precision=kind, progress=progress)
     position = {name: i for i, name in enumerate(about.class_names)}
     labels = np.array([position[label] for label in store.manifest.table["label"].to_pylist()], dtype=np.int64)

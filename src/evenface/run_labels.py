@@ -22,15 +22,23 @@ def labels_of(runs: Sequence[tuple[Path, TrainConfig, ModelConfig]]) -> list[str
         runs: folder, settings and best model of each.
     """
     options = []
-    starts = _starts({config.init for _, config, _ in runs})
-    for _, config, about in runs:
+    inits = [_moved(config.init, folder) for folder, config, _ in runs]
+    starts = _starts(set(inits))
+    for (_, config, about), init in zip(runs, inits, strict=True):
         settings = {k: v for k, v in dataclasses.asdict(config).items() if k not in ("method", "method_options")}
-        settings["init"] = starts[config.init]
+        settings["init"] = starts[init]
         method = dict(about.method or {"name": config.method})
         options.append({**settings, "method": method.pop("name"), **method})
     # Where the same faces lie says nothing of a method; other faces do.
     faces = {train_ids(folder) for folder, _, _ in runs}
     return method_labels(options, ignore=_NO_METHOD if len(faces) > 1 else (*_NO_METHOD, "data_dir"))
+
+
+def _moved(init: str, folder: Path) -> str:
+    """Where the start of a run lies now: beside it, if the folder of both was renamed or moved."""
+    inside = Path(init).parts[-2:] if Path(init).name == "best" else Path(init).parts[-1:]
+    place = folder.resolve().parent.joinpath(*inside)
+    return str(place) if not Path(init).exists() and place.exists() else init
 
 
 def _starts(inits: set[str]) -> dict[str, str]:

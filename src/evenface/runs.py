@@ -36,9 +36,19 @@ from evenface.evaluation.aggregate import DECIMALS, expert_weights, weighted
 from evenface.evaluation.compare import Comparison, RunPredictions, compare_runs
 from evenface.evaluation.evaluate import predict, predict_experts
 from evenface.evaluation.metrics import AGGREGATES
-from evenface.evaluation.records import Evaluation, Predictions, read_predictions, summarise, write_metrics, write_predictions
+from evenface.evaluation.records import (
+    Evaluation,
+    Predictions,
+    read_metrics,
+    read_predictions,
+    summarise,
+    why_optimistic,
+    write_metrics,
+    write_predictions,
+)
 from evenface.evaluation.records import stem_of as stem_of
 from evenface.faces.alignment import Alignment
+from evenface.files import require_writable
 from evenface.labels import require_same
 from evenface.model_folder import CONFIG, ModelConfig, load_model, read_config, standing
 from evenface.models.experts import Experts
@@ -83,7 +93,8 @@ def evaluate(
     Raises:
         ConfigError: neither a run nor a model folder, no data set to score on, an output that is a file, or `experts` on a network without.
         LabelError: the data set has other classes than the model.
-        DataError, ModelError: what is missing or broken.
+        DataError, ModelError: what is missing or broken, or data of the run's own that have changed since.
+        StorageError: the scores cannot be written there.
     """
     if tta not in TTA:
         raise ConfigError(f"--tta is one of {', '.join(TTA)}, not '{tta}'.")
@@ -102,6 +113,8 @@ def evaluate(
             "--tta experts weights the experts of a network that has several (--method ride or sade); "
             f"that of {run} is of the kind '{model.kind}'."
         )
+    about.scores(np.zeros((1, len(about.class_names))), prior)  # refused now and not after the work, where it lacks what the prior needs
+    require_writable(where)
     manifest, settings, own_data = data_of(config, run, dataset, data_dir, about, split)
     how: dict[str, Any] = {"mode": settings.store, "workers": workers, "look": None if own_data else learned_look(about)}
     store = open_store(manifest.split(split), about.img_size, device=chosen, **how)
@@ -142,7 +155,8 @@ def evaluate(
     same_data = own_data or (config is None and manifest.name == about.dataset)
     fitted_here = prior != "model" and about.fitted is not None and (about.fitted.dataset, about.fitted.split) == (manifest.name, split)
     met = manifest.name in about.learned_whole
-    provenance |= {"optimistic": (same_data and chosen_on(about, split)) or fitted_here or met, **({"learned_from": True} if met else {})}
+    known = same_data and (split == "train" or chosen_on(about, split))
+    provenance |= {"optimistic": known or fitted_here or met, **({"learned_from": True} if met else {})}
     metrics = summarise(
         predictions.true,
         predictions.predicted,
@@ -188,11 +202,12 @@ def compare(
     stem = stem_of(split, tta, prior)
     options: list[tuple[Path, TrainConfig, ModelConfig]] = []
     table: list[RunPredictions] = []
-    counts, optimistic = None, []
+    counts: dict[str, int] | None = None
+    optimistic: dict[str, list[str]] = {}
     for entry in runs:
         answers = scored_answers(Path(entry), split, tta, prior)
         if answers is not None:  # another tool's: its folder's name stands for its method
-            table.append(RunPredictions.of(str(entry), Path(entry).name, 0, answers))
+            table.append(RunPredictions.of(str(entry), Path(entry).resolve().name, 0, answers))
             continue
         config, folder, model_path = find_model(Path(entry))
         if config is None or folder != Path(entry):
@@ -207,19 +222,17 @@ def compare(
             raise ConfigError(f"{folder} {what}; run: evenface evaluate {folder} --split {split}{flag}")
         about = read_config(model_path, weights=False)
         counts = counts or about.train_counts
-        if chosen_on(about, split) or about.dataset in about.learned_whole:
-            optimistic.append(str(folder))
+        if why := why_optimistic(read_metrics(folder / f"metrics-{stem}.json")):
+            optimistic.setdefault(why, []).append(str(folder))
         options.append((folder, config, about))
         table.append(RunPredictions.of(str(folder), "", config.seed, read_predictions(file)))
     labels = iter(labels_of(options) if options else ())
     table = [run if run.method else dataclasses.replace(run, method=next(labels)) for run in table]
     comparison = compare_runs(table, without_duplicates=without_duplicates, resamples=resamples)
-    if optimistic:
-        note = (
-            f"Optimistic: {', '.join(optimistic)} chose the epoch on these very images or learned from them; not an estimate for new faces."
-        )
-        comparison = dataclasses.replace(comparison, notes=(*comparison.notes, note))
-    return comparison, counts
+    notes = [
+        f"Optimistic, {', '.join(names)}: {why} on these very images; not an estimate for new faces." for why, names in optimistic.items()
+    ]
+    return dataclasses.replace(comparison, notes=(*comparison.notes, *notes)), counts
 
 
 def model_card(target: str | os.PathLike[str]) -> str:
@@ -317,16 +330,29 @@ def _read(
     config: TrainConfig | None, run: Path, dataset: str | None, data_dir: str | None, about: ModelConfig, split: str
 ) -> tuple[Manifest, TrainConfig, bool]:
     classes: Any = 8 if len(about.class_names) == 8 else 7
-    if config is not None and dataset in (None, config.dataset):
+    if config is not None and dataset in (None, config.dataset) and not (config.method == DISTILLED and config.unlabelled is not None):
         taught = config.method == DISTILLED
         settings = dataclasses.replace(config, classes=classes) if taught else config  # a student has the classes of its teachers
-        if data_dir is None:
-            return load_manifest(settings), settings, True
-        settings = dataclasses.replace(settings, data_dir=str(Path(data_dir).resolve()))
-        with contextlib.suppress(ConfigError, DataError):  # on other data these settings may not work, and do not apply
+
+        def read(settings: TrainConfig) -> tuple[Manifest, bool]:
             manifest = load_manifest(settings)
             learned = read_faces(settings, options_of(settings), about.class_names) if taught else manifest
-            if train_ids(run) == train_fingerprint(learned):
+            return manifest, train_ids(run) == train_fingerprint(learned)
+
+        if data_dir is None:
+            manifest, own = read(settings)
+            if not own and train_ids(run):
+                raise DataError(
+                    f"The training faces of {manifest.name} are not those that {run} learned from: they have changed since. "
+                    f"Score it on them as on other data, with --data-dir {shlex.quote(str(config.data_dir))}."
+                )
+            return manifest, settings, True
+        if config.exclude is not None and not Path(config.exclude).is_file():
+            raise ConfigError(f"{run} learned without the faces of {config.exclude}, which is not here; put that list back to score it.")
+        settings = dataclasses.replace(settings, data_dir=str(Path(data_dir).resolve()))
+        with contextlib.suppress(ConfigError, DataError):  # on other data these settings may not work, and do not apply
+            manifest, own = read(settings)
+            if own:
                 return manifest, settings, True
     name = dataset or (config.dataset if config is not None else None)
     if name is None:

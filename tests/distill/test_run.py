@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from safetensors.torch import load_file
 
 from evenface.data.store import to_float
@@ -22,7 +23,7 @@ from evenface.distill.descriptors import LearnDescriptors, evenly, nearest
 from evenface.distill.run import assemble, distill, resume
 from evenface.distill.teachers import FaceTeacher, ModelTeachers
 from evenface.errors import ConfigError, LabelError, ModelError
-from evenface.labels import CLASSES
+from evenface.labels import BASIC, CLASSES
 from evenface.methods.base import Batch
 from evenface.model_folder import load_model
 from evenface.models.classifier import build_classifier
@@ -199,9 +200,26 @@ def test_scores_on_faces_that_were_learned_from_are_optimistic(settings: Setting
         assert (found.metrics["optimistic"], found.metrics["learned_from"], found.metrics_file.name) == (True, True, "metrics-test.json")
     assert evaluate(apart, split="validation", device="cpu", data_dir=where).metrics["optimistic"] is True  # its epoch was chosen there
     card = (met / "best" / "README.md").read_text()
-    assert "(optimistic: the model learned from these faces)" in card
+    assert "(optimistic: the model learned, without labels, on these faces)" in card
     assert "Optimistic: the model learned, without labels, on these test faces; no estimate for new ones." in card
-    assert "learned from them" in compare([met])[0].notes[-1]
+    assert "the model learned, without labels, on these very images" in compare([met])[0].notes[-1]
+
+
+def test_a_student_of_unlabelled_faces_has_no_data_of_its_own_to_be_scored_on(
+    settings: Settings, models: list[str], tmp_path: Path
+) -> None:
+    for i in range(8):
+        (tmp_path / "loose").mkdir(exist_ok=True)
+        Image.new("RGB", (32, 32), (30 * i, 9, 90)).save(tmp_path / "loose" / f"{i}.png")
+        place = tmp_path / "mine" / "test" / BASIC[i % 7]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 32), (9, 30 * i, 9)).save(place / f"{i}.png")
+    student = distill(settings(tuple(models), unlabelled=str(tmp_path / "loose"), val_fraction=0.3, epochs=1)).folder
+    found = evaluate(student, data_dir=str(tmp_path / "mine"), device="cpu")
+    assert found.metrics_file.name == "metrics-mine-test.json"
+    assert found.metrics["optimistic"] is False
+    with pytest.raises(ConfigError, match="'folder' needs its folder"):
+        evaluate(student, device="cpu")
 
 
 def test_what_comes_from_such_a_model_is_optimistic_too(settings: Settings, models: list[str], tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from scipy import stats
 from evenface.errors import ConfigError, DataError
 from evenface.evaluation.intervals import bootstrap_scores, over_seeds, percentile_interval, resample_confusions, seed_weights, wilson
 from evenface.evaluation.metrics import AGGREGATES, confusion_matrix, scores
+from evenface.evaluation.paired import paired_bootstrap
 
 
 SIZES = (60, 30, 12)
@@ -166,6 +167,21 @@ def test_several_seeds_add_the_spread_between_them() -> None:
     assert low < np.mean(means) < high
     apart = np.std(means, ddof=1) / np.sqrt(2)
     assert high - low > 2 * apart
+
+
+def test_no_interval_leaves_what_a_score_can_be() -> None:
+    """Trainings that are nearly perfect, and one that is not: their stretched spread goes past 1."""
+    true = np.repeat(np.arange(7), 20)
+    right = np.stack([true, true, true], axis=1)
+    for column, errors in ((1, 1), (2, 12)):
+        right[:errors, column] = (true[:errors] + 1) % 7
+    wrong = np.where(right == true[:, None], (true[:, None] + 1) % 7, true[:, None])  # each where the other is right
+    for predicted, end in ((right, 1), (wrong, 0)):
+        for low, high in bootstrap_scores(true, predicted, 7).values():
+            assert 0 <= low < high <= 1
+            assert end in (low, high)
+    for found in paired_bootstrap(true, wrong, right, 7, resamples=500).values():
+        assert -1 <= found.ci95[0] <= found.ci95[1] <= 1
 
 
 def test_misuse() -> None:

@@ -18,6 +18,8 @@ from evenface.evaluation.records import Predictions, summarise, write_metrics, w
 from evenface.model_folder import save_model
 from evenface.models.networks import build_network
 from evenface.training.config import TrainConfig
+from evenface.training.data import load_manifest
+from evenface.training.folder import train_fingerprint
 
 
 NAMES = ("anger", "fear", "happiness")  # in the models' order
@@ -72,7 +74,7 @@ def make_run(
     environment = {
         "command": f"evenface train --method {method} --seed {seed}",
         "evenface": "0.1.0",
-        "data_ids": "abc",
+        "data_ids": train_fingerprint(load_manifest(config)),
         "notes": ["A note."],
     }
     (folder / "environment.json").write_text(json.dumps(environment), encoding="utf-8")

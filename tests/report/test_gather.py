@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,9 @@ import pytest
 from evenface import zoo
 from evenface.errors import ConfigError, DataError, ModelError
 from evenface.evaluation.records import Predictions, read_predictions, write_predictions
-from evenface.report.gather import evaluate_command, find_runs, read_scores
+from evenface.report.data import Data
+from evenface.report.gather import evaluate_command, find_runs, read_scores, stored
+from evenface.runs import evaluate
 
 from .conftest import NAMES, Made, ids_of, make_run, true_of
 
@@ -128,3 +131,47 @@ def test_a_log_that_was_broken(made: Made, tmp_path: Path) -> None:
     assert run.log() == [{"epoch": 1.0, "validation_loss": 0.5}, {"epoch": 2.0}]
     (folder / "log.csv").write_bytes(b"\xff\xfe")
     assert run.log() == []
+
+
+def test_the_data_that_were_named_and_no_others(squares: Path, tmp_path: Path) -> None:
+    run_folder = make_run(tmp_path / "run", squares)
+    other = tmp_path / "other"
+    shutil.copytree(squares, other)
+    shutil.rmtree(other / "train" / "fear")  # so that they are not the run's own
+    Path(shutil.copytree(other / "train" / "anger", other / "train" / "fear"))
+    for file in (other / "test" / "anger").iterdir():
+        file.rename(file.with_name(f"other-{file.name}"))
+    (run,), _ = find_runs([str(run_folder)], tmp_path)
+    own = run_folder / "metrics-test.json"
+    assert stored(run, "test", "none", "model") == (run_folder / "predictions-test.parquet", own)
+    for data in (Data("folder", str(squares)), Data(None, str(squares))):
+        assert (stored(run, "test", "none", "model", data) or ("", ""))[1] == own
+    for data in (Data("folder", str(other)), Data(None, str(other))):
+        assert stored(run, "test", "none", "model", data) is None
+        assert evaluate_command(run, "test", "none", "model", data).endswith(f"--data-dir {other}")
+    evaluate(run_folder, dataset="folder", data_dir=str(other), device="cpu")
+    files = stored(run, "test", "none", "model", Data("folder", str(other)))
+    assert files is not None
+    assert files[1] == run_folder / "metrics-other-test.json"
+    namesake = tmp_path / "elsewhere" / "other"  # another set of that name
+    shutil.copytree(other, namesake)
+    for file in (namesake / "test" / "anger").iterdir():
+        file.rename(file.with_name(f"third-{file.name}"))
+    assert stored(run, "test", "none", "model", Data("folder", str(namesake))) is None
+
+
+def test_starts_without_a_head_are_left_out(made: Made, tmp_path: Path) -> None:
+    for name in ("start", "run"):
+        shutil.copytree(made.one, tmp_path / "runs" / name)
+    config = tmp_path / "runs" / "start" / "best" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "kind": "backbone"}))
+    for entry in (tmp_path / "runs", tmp_path / "runs" / "*"):
+        runs, notes = find_runs([str(entry)], tmp_path)
+        assert [run.scores.name for run in runs] == ["run"]
+        assert len(notes) == 1
+        assert "without a head" in notes[0]
+        assert "start" in notes[0]
+    with pytest.raises(ModelError, match="backbone without a head"):
+        find_runs([str(tmp_path / "runs" / "start")], tmp_path)
+    with pytest.raises(ConfigError, match="starts without a head have no scores"):
+        find_runs([str(tmp_path / "runs" / "st*")], tmp_path)

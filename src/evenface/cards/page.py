@@ -16,6 +16,7 @@ from evenface.cards.failures import failure_section
 from evenface.cards.head import head, shown_scores
 from evenface.cards.markdown import listed, pairs, rate
 from evenface.cards.scores import calibration_section, confusion_section, prior_section, score_section
+from evenface.evaluation.records import why_optimistic
 
 
 _USE = """\
@@ -86,8 +87,7 @@ def _summary(facts: Facts, main: Scores | None) -> str:
     numbers = (
         f"overall {rate(main['overall'], main['ci95']['overall'])}, mean recall {rate(main['mean_recall'], main['ci95']['mean_recall'])}"
     )
-    why = "the model learned from these faces" if main.get("learned_from") else "the epoch was chosen on these faces"
-    caution = f" (optimistic: {why})" if main.get("optimistic") else ""
+    caution = f" (optimistic: {why_optimistic(main)} on these faces)" if main.get("optimistic") else ""
     return f"{what} On {main['dataset']} {main['split']} (n = {main['n']:,}): {numbers}, percent with 95 % intervals{caution}."
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from evenface.cards.facts import Facts, Scores, setting, setting_order
 from evenface.cards.markdown import percent, rate, table
+from evenface.evaluation.records import why_optimistic
 
 
 TITLES = {"overall": "overall", "mean_recall": "mean recall", "macro_f1": "macro F1"}
@@ -54,6 +55,8 @@ def _remarks(scores: Scores) -> list[str]:
             "Scored by the training itself; whether faces stand in train too was not looked for. "
             f"`evenface evaluate RUN --split {scores['split']}` does."
         )
+    elif scores["split"] == "train":
+        found.append("These are the faces that it has learned from.")
     elif again["n"]:
         found.append(f"{again['n']:,} of the {scores['n']:,} faces stand in train pixel for pixel.")
     else:
@@ -62,9 +65,7 @@ def _remarks(scores: Scores) -> list[str]:
     if empty:
         found.append(f"No face of {', '.join(empty)}: left out of the means.")
     if scores.get("optimistic"):
-        what = "the epoch was chosen" if scores["prior"] == "model" else "the epoch was chosen or the calibration fitted"
-        what = "the model learned, without labels," if scores.get("learned_from") else what
-        found.append(f"Optimistic: {what} on these {scores['split']} faces; no estimate for new ones.")
+        found.append(f"Optimistic: {why_optimistic(scores)} on these {scores['split']} faces; no estimate for new ones.")
     if scores.get("paper"):
         found.append(_as_papers(scores["paper"]))
     return found

@@ -91,7 +91,9 @@ def bootstrap_scores(
     columns = as_columns(predicted)
     seen = scores(np.stack([confusion_matrix(true, column, n_classes) for column in columns.T]))
     weights = seed_weights(columns.shape[1], resamples, rng)
-    return {name: percentile_interval(over_seeds(getattr(drawn, name), getattr(seen, name), weights), confidence) for name in AGGREGATES}
+    # stretched weights can carry a mean beyond 0 or 1, where no score lies
+    means = {name: over_seeds(getattr(drawn, name), getattr(seen, name), weights).clip(0, 1) for name in AGGREGATES}
+    return {name: percentile_interval(values, confidence) for name, values in means.items()}
 
 
 def resample_confusions(

@@ -111,7 +111,7 @@ def paired_bootstrap(
         resampled_b = over_seeds(values[:, seeds_a:], observed[seeds_a:], weights_b)
         moved = resampled_b - resampled_a
         difference = float(observed[seeds_a:].mean() - observed[:seeds_a].mean())
-        out[name] = Difference(difference, percentile_interval(moved, confidence), bootstrap_p_value(moved))
+        out[name] = Difference(difference, percentile_interval(moved.clip(-1, 1), confidence), bootstrap_p_value(moved))
     return out
 
 

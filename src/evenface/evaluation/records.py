@@ -97,6 +97,17 @@ def stem_of(split: str, tta: str, prior: str = "model") -> str:
     return "-".join([split, *([] if tta == "none" else [tta]), *([] if prior == "model" else [prior])])
 
 
+def why_optimistic(metrics: Mapping[str, Any]) -> str:
+    """What makes scores (a metrics file) no estimate for new faces, as `... on these faces`; empty where nothing does."""
+    if not metrics.get("optimistic"):
+        return ""
+    if metrics["split"] == "train":
+        return "the model learned"
+    if metrics.get("learned_from"):
+        return "the model learned, without labels,"
+    return "the epoch was chosen" if metrics.get("prior", "model") == "model" else "the epoch was chosen or the calibration fitted"
+
+
 def write_predictions(path: str | os.PathLike[str], predictions: Predictions) -> None:
     """Writes the Parquet file aside, then renames it.
 

@@ -27,11 +27,16 @@ from evenface import zoo
 from evenface.errors import ConfigError
 from evenface.evaluation.compare import Comparison, RunPredictions, compare_runs
 from evenface.evaluation.records import Predictions, read_metrics, read_predictions, stem_of
-from evenface.model_folder import WEIGHTS, ModelConfig, read_config, standing
+from evenface.model_folder import WEIGHTS, ModelConfig, is_backbone, read_config, standing
+from evenface.report.data import Data
 from evenface.report.tables import class_order
 from evenface.run_labels import labels_of
 from evenface.runs import chosen_on, find_model
 from evenface.training.config import TrainConfig, load_config
+
+
+OWN = Data()
+"""Each run's own data, or whatever a model without a run was scored on."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -144,16 +149,25 @@ def find_runs(entries: Sequence[str], beside: Path) -> tuple[list[Run], list[str
     paths: list[Path] = []
     for entry in entries:
         for path in _expanded(entry):
+            if path != Path(entry) and is_backbone(path / "best"):
+                notes.append(f"A start without a head, and left out: {path}.")
+                continue
             inside = [] if _is_one(path) or not path.is_dir() else sorted(path.glob("*/config.yaml"))
             ready = [file.parent for file in inside if (standing(file.parent / "best") / WEIGHTS).is_file()]
+            starts = [run for run in ready if is_backbone(run / "best")]
+            ready = [run for run in ready if run not in starts]
             ready.sort(key=lambda run: load_config(run / "config.yaml").method != "ce")  # the natural baseline; stable for the others
-            if inside and not ready:
+            if inside and not ready and not starts:
                 raise ConfigError(f"None of the {len(inside)} runs in {path} has a model; let one finish an epoch.")
-            waiting = [file.parent.name for file in inside if file.parent not in ready]
+            waiting = [file.parent.name for file in inside if file.parent not in (*ready, *starts)]
             if waiting:
                 notes.append(f"Without a model, and left out: {', '.join(waiting)} in {path}.")
-            paths += ready or [path]
+            if starts:
+                notes.append(f"Starts without a head, and left out: {', '.join(run.name for run in starts)} in {path}.")
+            paths += ready or [path] * (not starts)
     paths = list(dict.fromkeys(paths))
+    if not paths:
+        raise ConfigError(f"There is no model in {', '.join(entries)}; starts without a head have no scores.")
     found = [find_model(path) for path in paths]
     abouts = [read_config(model) for _, _, model in found]
     known = [(run, config, about) for (config, run, _), about in zip(found, abouts, strict=True) if config is not None]
@@ -169,32 +183,28 @@ def find_runs(entries: Sequence[str], beside: Path) -> tuple[list[Run], list[str
     return list(runs.values()), notes
 
 
-def stored(run: Run, split: str, tta: str, prior: str, dataset: str | None, data_dir: str | None = None) -> tuple[Path, Path] | None:
-    """Its files of predictions and metrics on a split; None where they are missing, or those of a model that is no longer its best.
-
-    Args:
-        dataset, data_dir: as `evenface evaluate` took them; None is the run's own data, or whatever a model without a run was scored on.
+def stored(run: Run, split: str, tta: str, prior: str, data: Data = OWN) -> tuple[Path, Path] | None:
+    """Its files of predictions and metrics on a split of the data; None where they are missing, of other faces, or those of a model that
+    is no longer its best.
     """
-    stem = stem_of(split, tta, prior)
-    # A set of the layouts `folder` and `manifest` has the name of its folder or file.
-    asked = () if dataset is None else (dataset, *(() if data_dir is None else (Path(data_dir).resolve().name, Path(data_dir).stem)))
-    own = run.config is None or dataset in (None, run.config.dataset)
-    for name in [stem] * own + [f"{other}-{stem}" for other in asked if run.config is not None]:
-        predictions, metrics = run.scores / f"predictions-{name}.parquet", run.scores / f"metrics-{name}.json"
-        if not predictions.is_file() or not metrics.is_file():
-            continue
-        then = read_metrics(metrics)
-        if run.config is None and asked and then["dataset"] not in asked:
-            continue
-        if then.get("epoch") == run.epoch and (prior == "model" or then.get("calibration") == run.about.calibration):
-            return predictions, metrics
-    return None
+    place = data.of(run, split)
+    name = f"{place.prefix}{stem_of(split, tta, prior)}"
+    predictions, metrics = run.scores / f"predictions-{name}.parquet", run.scores / f"metrics-{name}.json"
+    if not predictions.is_file() or not metrics.is_file():
+        return None
+    then = read_metrics(metrics)
+    if then.get("epoch") != run.epoch or (prior != "model" and then.get("calibration") != run.about.calibration):
+        return None
+    if place.ids is not None and not set(read_predictions(predictions).ids) <= place.ids:
+        return None
+    return predictions, metrics
 
 
-def evaluate_command(run: Run, split: str, tta: str, prior: str) -> str:
+def evaluate_command(run: Run, split: str, tta: str, prior: str, data: Data = OWN) -> str:
     """What a user types for the scores that are missing."""
     flags = ("" if tta == "none" else f" --tta {tta}") + ("" if prior == "model" else f" --prior {prior}")
-    where = "" if run.config is not None else f" --dataset NAME --data-dir DIR -o {shlex.quote(str(run.scores))}"
+    where = data.flags() or ("" if run.config is not None else " --dataset NAME --data-dir DIR")
+    where += "" if run.config is not None else f" -o {shlex.quote(str(run.scores))}"
     return f"evenface evaluate {shlex.quote(run.target)} --split {split}{flags}{where}"
 
 
@@ -210,8 +220,7 @@ def read_scores(
     tta: str,
     prior: str,
     *,
-    dataset: str | None = None,
-    data_dir: str | None = None,
+    data: Data = OWN,
     resamples: int = 10_000,
 ) -> tuple[Scores | None, list[Run]]:
     """The scores of the runs that have some on that split (None where none has), and the runs that have none.
@@ -220,7 +229,7 @@ def read_scores(
         DataError, LabelError: runs on different images, labels or classes.
         ConfigError: a method with one seed twice.
     """
-    files = [(run, stored(run, split, tta, prior, dataset, data_dir)) for run in runs]
+    files = [(run, stored(run, split, tta, prior, data)) for run in runs]
     missing = [run for run, found in files if found is None]
     ready = [(run, found) for run, found in files if found is not None]
     if not ready:

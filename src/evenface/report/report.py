@@ -21,6 +21,7 @@ from evenface.calibration import PRIORS
 from evenface.data.manifest import SPLITS
 from evenface.errors import ConfigError, unknown_name
 from evenface.files import cannot_write, write_text
+from evenface.report.data import Data
 from evenface.report.gather import Run, Scores, evaluate_command, find_runs, read_scores, stored
 from evenface.report.page import page
 from evenface.report.parts import faces, maps, meaning, results, summary, training
@@ -92,14 +93,15 @@ def write_report(
     folder = path.with_name(f"{path.stem}_files")
     tell("reading")
     runs, notes = find_runs(list(entries), folder / "scores")
+    data = Data(dataset, data_dir)
     for split in splits or ():
         for run in runs:
-            if stored(run, split, tta, prior, dataset, data_dir) is None:
+            if stored(run, split, tta, prior, data) is None:
                 tell(f"scoring {run.name} on {split}")
                 how: dict[str, Any] = {"split": split, "tta": tta, "prior": prior, "device": device, **scoring}
                 evaluate(run.target, dataset=dataset, data_dir=data_dir, output=run.scores, command=command, **how)
-    context, missing = _context(runs, splits, tta, prior, dataset, data_dir, resamples)
-    parts = _parts(context, missing, notes, tell, with_faces, dataset, data_dir, device)
+    context, missing = _context(runs, splits, tta, prior, data, resamples)
+    parts = _parts(context, missing, notes, tell, with_faces, device)
     figures = [figure for part in parts for figure in part.figures]
     tables = {name: text for part in parts for name, text in part.tables.items()}
     parts.append(reproduce(context, command, figures, list(tables), folder.name))
@@ -117,14 +119,14 @@ def write_report(
     for name, content in tables.items():
         write_text(folder / f"{name}.csv", content)
     write_text(path, text)
-    return Report(path, folder, (*notes, *_unscored(missing, tta, prior)))
+    return Report(path, folder, (*notes, *_unscored(missing, context)))
 
 
-def _unscored(missing: Sequence[tuple[Run, str]], tta: str, prior: str) -> list[str]:
+def _unscored(missing: Sequence[tuple[Run, str]], context: Context) -> list[str]:
     """A sentence per run that is left out on a split; one for all where they are many."""
     if len(missing) > 3:
         return [f"{len(missing)} scores are missing; the summary of the page has the commands that make them."]
-    return [f"{run.name} has not been scored on {split}: {evaluate_command(run, split, tta, prior)}" for run, split in missing]
+    return [f"{run.name} has not been scored on {split}: {context.command(run, split)}" for run, split in missing]
 
 
 def _check(path: Path, splits: Sequence[str] | None, tta: str, prior: str, resamples: int) -> None:
@@ -152,26 +154,25 @@ def _context(
     splits: Sequence[str] | None,
     tta: str,
     prior: str,
-    dataset: str | None,
-    data_dir: str | None,
+    data: Data,
     resamples: int,
 ) -> tuple[Context, list[tuple[Run, str]]]:
     """The scores of each split that has some, and what is missing there."""
     found: list[Scores] = []
     missing: list[tuple[Run, str]] = []
     for split in splits or ("test", "validation"):
-        scores, without = read_scores(runs, split, tta, prior, dataset=dataset, data_dir=data_dir, resamples=resamples)
+        scores, without = read_scores(runs, split, tta, prior, data=data, resamples=resamples)
         if scores is not None:
             found.append(scores)
             missing += [(run, split) for run in without]
     if not found:
         first = runs[0]
-        how = f"run: {evaluate_command(first, 'test', tta, prior)}"
-        if first.config is None:
+        how = f"run: {evaluate_command(first, 'test', tta, prior, data)}"
+        if first.config is None and not data.flags():
             how = "name its faces and what to score: --dataset NAME --data-dir DIR --split test"
         what = f"{first.name} has" if len(runs) == 1 else "None of these runs has"
         raise ConfigError(f"{what} no scores of its present best model{_how(tta, prior)}; {how}")
-    return Context(runs, found, tta, prior, resamples), missing
+    return Context(runs, found, tta, prior, resamples, data), missing
 
 
 def _how(tta: str, prior: str) -> str:
@@ -185,8 +186,6 @@ def _parts(
     notes: Sequence[str],
     tell: Step,
     with_faces: bool,
-    dataset: str | None,
-    data_dir: str | None,
     device: str,
 ) -> list[Part]:
     """All sections but the last one."""
@@ -204,7 +203,7 @@ def _parts(
     parts.append(training.data(context))
     if with_faces:
         tell("faces")
-        found = [faces.find_faces(scores, dataset, data_dir) for scores in context.splits]
+        found = [faces.find_faces(scores, context.data.dataset, context.data.data_dir) for scores in context.splits]
         parts += [faces.mistakes(context, found), faces.doubtful(context, found)]
         tell("class maps")
         parts.append(maps.maps(context, *found[0], device))

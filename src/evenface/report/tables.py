@@ -18,6 +18,7 @@ from typing import Any
 from evenface.errors import ConfigError, DataError
 from evenface.evaluation.compare import Comparison, MethodScores
 from evenface.evaluation.paired import Difference, McNemar
+from evenface.evaluation.records import why_optimistic
 from evenface.labels import require_same
 from evenface.report.grid import Grid
 
@@ -199,14 +200,12 @@ def _prior(metrics: Mapping[str, Any]) -> str:
 
 
 def _optimistic(metrics: Mapping[str, Any]) -> str:
-    """The tag of a result whose epoch was chosen on these very images."""
+    """The tag of a result that is no estimate for new faces."""
     return " (optimistic)" if metrics.get("optimistic") else ""
 
 
 def _optimistic_note(metrics: Mapping[str, Any]) -> list[str]:
-    what = "the epoch was chosen" if metrics.get("prior", "model") == "model" else "the epoch was chosen or the calibration fitted"
-    what = "the model learned, without labels," if metrics.get("learned_from") else what
-    text = f"Optimistic: {what} on these {metrics['split']} images; not an estimate for new faces."
+    text = f"Optimistic: {why_optimistic(metrics)} on these {metrics['split']} images; not an estimate for new faces."
     return [text] * bool(_optimistic(metrics)) + _paper_note(metrics)
 
 

@@ -10,6 +10,8 @@ from PIL import Image
 from evenface.data.decode import resize
 from evenface.errors import EvenfaceError
 from evenface.explain.class_maps import FaceMaps, explain_crops
+from evenface.faces.alignment import whole
+from evenface.model_folder import ModelConfig
 from evenface.recognizer import Recognizer
 from evenface.report.figures.figure import csv_text
 from evenface.report.gather import Scores
@@ -17,6 +19,7 @@ from evenface.report.page import Section, escape, face_img, paragraph
 from evenface.report.parts.faces import Faces
 from evenface.report.parts.part import Context, Part, members, shown
 from evenface.report.tables import percent
+from evenface.runs import learned_look
 
 
 SIDE = 84  # CSS pixels
@@ -42,8 +45,8 @@ def maps(context: Context, faces: Faces | None, reason: str, device: str) -> Par
         run = scores.runs[places[0]]
         try:
             recognizer = Recognizer.from_pretrained(run.target, runtime="torch", device=device, detector="none")
-            size = recognizer.config.img_size
-            found = explain_crops(recognizer, [resize(Image.fromarray(pixels), size) for pixels in kept])
+            crops = [_as_scored(pixels, recognizer.config) for pixels in kept]
+            found = explain_crops(recognizer, crops, context.prior)
         except (EvenfaceError, NotImplementedError) as error:
             return Part(Section(title, "class-maps", paragraph(f"There are no class maps of {run.name}: {error}")))
         columns.append((label, run.seed, found))
@@ -61,6 +64,12 @@ def maps(context: Context, faces: Faces | None, reason: str, device: str) -> Par
     )
     html = paragraph(text) + _table(scores, picked, columns)
     return Part(Section(title, "class-maps", html), (), {f"class-maps-{scores.split}": csv_text(head, rows)})
+
+
+def _as_scored(pixels: np.ndarray, config: ModelConfig) -> np.ndarray:
+    """A face as the model was given it when it was scored: those of other data grey and of the resolution that it learned from."""
+    look = learned_look(config)
+    return resize(Image.fromarray(pixels), config.img_size) if look is None else whole(pixels, look, config.img_size)
 
 
 def typical(scores: Scores) -> list[int]:

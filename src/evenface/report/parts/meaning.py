@@ -85,10 +85,12 @@ def temperature(context: Context, scores: Scores, run: Run) -> tuple[float | Non
         return None, f"These are scores under the prior '{context.prior}' already: no other temperature is applied."
     here = " These very faces were used to fit it, so what it brings here is optimistic."
     own = run.about.fitted
-    if context.tta == "none" and own is not None:
+    if own is not None:
         same = (own.dataset, own.split) == (scores.dataset, scores.split)
-        return own.temperature_only, f"The temperature is the model's own, fitted on {own.n:,} faces of {own.split}.{here if same else ''}"
-    files = stored(run, "validation", context.tta, "model", None)
+        alone = "" if context.tta == "none" else ", each on one view"
+        text = f"The temperature is the model's own, fitted on {own.n:,} faces of {own.split}{alone}.{here if same else ''}"
+        return own.temperature_only, text
+    files = stored(run, "validation", context.tta, "model")
     if files is None:
         fit = f"evenface calibrate {run.target}"
         return None, f"There is no temperature: the model has none, and validation has not been scored; to fit one: {fit}"

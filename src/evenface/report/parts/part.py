@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from evenface.evaluation.compare import MethodScores
 from evenface.evaluation.metrics import confusion_matrix
+from evenface.report.data import Data
 from evenface.report.figures.colours import AT_MOST
 from evenface.report.figures.figure import Figure
-from evenface.report.gather import Run, Scores
+from evenface.report.gather import OWN, Run, Scores, evaluate_command
 from evenface.report.page import Section, folded
 from evenface.report.tables import percent
 
@@ -26,6 +27,7 @@ class Context:
         splits: their scores, the split that matters most first.
         tta, prior: how they were scored.
         resamples: of the paired test.
+        data: that were asked for in place of each run's own.
     """
 
     runs: Sequence[Run]
@@ -33,6 +35,11 @@ class Context:
     tta: str
     prior: str
     resamples: int
+    data: Data = OWN
+
+    def command(self, run: Run, split: str) -> str:
+        """What a user types for the scores of a run that are missing."""
+        return evaluate_command(run, split, self.tta, self.prior, self.data)
 
     @property
     def main(self) -> Scores:
@@ -64,7 +71,7 @@ def per_split(context: Context, draw: Callable[[Scores], str]) -> str:
     """The HTML of each split: the first one open, the others folded."""
     parts = []
     for i, scores in enumerate(context.splits):
-        chosen = ", where the epoch was chosen" if scores.optimistic else ""
+        chosen = ", optimistic" if scores.optimistic else ""
         html = draw(scores)
         parts.append(html if i == 0 else folded(f"The same on {scores.split} ({len(scores.true):,} faces{chosen})", html))
     return "".join(parts)

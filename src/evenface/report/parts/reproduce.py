@@ -12,7 +12,7 @@ import yaml
 
 from evenface._version import __version__
 from evenface.report.figures.figure import Figure
-from evenface.report.gather import Run, evaluate_command
+from evenface.report.gather import Run
 from evenface.report.grid import Grid
 from evenface.report.page import Section, code, folded, grid_html, paragraph
 from evenface.report.parts.part import Context, Part
@@ -51,7 +51,7 @@ def _scored_with(context: Context, split: str, run: Run, metrics: Mapping[str, A
     """The command that scores it; on other faces than the run's own the one that was typed, which alone knows where they lie."""
     typed = str(metrics.get("command") or "")
     elsewhere = run.config is None or metrics["dataset"] != run.about.dataset
-    return typed if elsewhere and typed else evaluate_command(run, split, context.tta, context.prior)
+    return typed if elsewhere and typed else context.command(run, split)
 
 
 def _runs(runs: Sequence[Run], environments: Mapping[str, Mapping[str, Any]]) -> Grid:

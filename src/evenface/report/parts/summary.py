@@ -9,9 +9,9 @@ import numpy as np
 
 from evenface.evaluation.compare import MethodScores
 from evenface.evaluation.intervals import wilson
-from evenface.evaluation.records import read_metrics
+from evenface.evaluation.records import read_metrics, why_optimistic
 from evenface.report.figures.scores import ORDER
-from evenface.report.gather import Run, Scores, evaluate_command
+from evenface.report.gather import Run, Scores
 from evenface.report.grid import Grid
 from evenface.report.page import Section, code, escape, grid_html, paragraph
 from evenface.report.parts.part import Context, Part, confusions, estimate, members, shown
@@ -69,7 +69,7 @@ def summary(context: Context, missing: Sequence[tuple[Run, str]], notes: Sequenc
     parts += [paragraph(text, "note") for text in (*_scoring(context), *_unscored(context), *notes)]
     if missing:
         parts.append(paragraph("Not scored yet, and left out there; these commands score them:", "warn"))
-        parts.append(code("\n".join(evaluate_command(run, split, context.tta, context.prior) for run, split in missing)))
+        parts.append(code("\n".join(context.command(run, split) for run, split in missing)))
     if len(context.runs) == 1:
         parts.append(grid_html(_scored_so_far(context.runs[0])))
     return Part(Section("Summary", "summary", "".join(parts)))
@@ -172,10 +172,8 @@ def _warnings(context: Context) -> list[str]:
     found = []
     if context.main.optimistic:
         found.append(
-            f"The numbers on {context.main.split} are optimistic: {_fitted(context)} on these faces. They are no estimate for new ones."
+            f"The numbers on {context.main.split} are optimistic: {why(context.main)} on these faces. They are no estimate for new ones."
         )
-    if context.main.split == "train":
-        found.append("The model has learned from these very faces: the numbers say how well they were fitted, and nothing of new faces.")
     if any(len(m.seeds) == 1 for m in context.main.comparison.methods):
         what = "One training" if context.single else "A method with one seed"
         found.append(f"{what} says nothing of the spread between trainings; three seeds at least speak of a method.")
@@ -197,7 +195,7 @@ def _scoring(context: Context) -> list[str]:
         notes.append(f"Scored with --tta {context.tta}: {how}.")
     for scores in context.splits[1:]:
         if scores.optimistic:
-            notes.append(f"The numbers on {scores.split} are optimistic, and stand folded: {_fitted(context)} on these very faces.")
+            notes.append(f"The numbers on {scores.split} are optimistic, and stand folded: {why(scores)} on these very faces.")
     for scores in context.splits:
         count = int(scores.duplicates.sum())
         if count:
@@ -211,14 +209,15 @@ def _unscored(context: Context) -> list[str]:
     there = {scores.split for scores in context.splits}
     notes = []
     for split in {"test", "validation"} - there if "train" not in there else ():
-        command = evaluate_command(context.runs[0], split, context.tta, context.prior)
+        command = context.command(context.runs[0], split)
         what = "There are no scores" if len(context.runs) == 1 else "None of these runs has scores"
         notes.append(f"{what} on {split}; to have them here: {command}{' and so on' if len(context.runs) > 1 else ''}")
     return notes
 
 
-def _fitted(context: Context) -> str:
-    return "the epoch was chosen" if context.prior == "model" else "the epoch was chosen or the calibration fitted"
+def why(scores: Scores) -> str:
+    """What makes them no estimate for new faces: of the first of the runs for which something does."""
+    return next(filter(None, map(why_optimistic, scores.metrics)), "")
 
 
 def _rest(scores: Scores) -> str:
@@ -245,5 +244,8 @@ def _scored_so_far(run: Run) -> Grid:
     order = {"test": 0, "validation": 1, "train": 2}
     rows.sort(key=lambda row: (row[0], order.get(row[1], 3), row[2] != "none", row[3] != "model", row))
     head = ("data set", "split", "tta", "prior", "n", *(TITLES[key] for key in ORDER), "optimistic")
-    note = "Percent [95 % interval, images drawn anew]. Optimistic: the epoch was chosen, or the calibration fitted, on these very faces."
+    note = (
+        "Percent [95 % interval, images drawn anew]. Optimistic: the model learned from these very faces, or its epoch was chosen or its "
+        "calibration fitted on them."
+    )
     return Grid("Scored so far", head, tuple(rows), notes=(note,))
