@@ -55,6 +55,11 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     write_aside(path, lambda file: file.write(text.encode()))
 
 
+def printable(path: str | os.PathLike[str]) -> str:
+    """A path as text that any file can hold: bytes that are no UTF-8 stand as `\\xe9`."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def require_writable(folder: Path) -> None:
     """Tells before long work that its result could not be kept.
 

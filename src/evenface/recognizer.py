@@ -101,6 +101,7 @@ class Recognizer:
         max_side: int = MAX_SIDE,
         prior: str | Mapping[str, float] = "model",
         tta: str = "none",
+        threads: int | None = None,
     ) -> Recognizer:
         """The recognizer of a shipped model, a model folder, a run or an exported file.
 
@@ -111,6 +112,7 @@ class Recognizer:
                 `evenface.runtimes.choose`.
             detector, min_face, min_score, max_faces, max_side: see `evenface.faces.detectors.create_detector`.
             device, precision, prior, tta: see `Recognizer`.
+            threads: see `evenface.runtimes.open_runtime`.
 
         Raises:
             ModelError: no such model, or a broken one.
@@ -118,7 +120,7 @@ class Recognizer:
             MissingExtra: a runtime whose package is not installed.
         """
         given = name if name is not None else zoo.default_model()
-        model, config, label = open_runtime(given, runtime=runtime, device=device, precision=precision)
+        model, config, label = open_runtime(given, runtime=runtime, device=device, precision=precision, threads=threads)
         limits: dict[str, Any] = {"min_face": min_face, "min_score": min_score, "max_faces": max_faces, "max_side": max_side}
         search = create_detector(detector, **limits, device=_device_of(model))
         return cls(model, config, name=label, detector=search, prior=prior, tta=tta)

@@ -77,7 +77,7 @@ def test_a_folder_of_shards(ask: Cli, photo: Callable[..., Path], tmp_path: Path
     assert answer.code == 0
     assert "written   out/part-*.parquet: 5 pictures, 5 faces" in answer.err
     assert len(list((home / "out").glob("part-*.parquet"))) == 3
-    ask(tmp_path / "in", "-o", "out/", "--shard-size", 3).refused(2, "begun with other size")
+    ask(tmp_path / "in", "-o", "out/", "--shard-size", 3).refused(2, "begun with other --shard-size")
     ask(tmp_path / "in", "-o", "new/", "--draw", "x").refused(2, "Parquet only")
 
 

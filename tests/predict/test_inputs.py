@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -77,3 +78,43 @@ def test_what_is_not_there_is_told(tree: Path, monkeypatch: pytest.MonkeyPatch, 
         find_inputs([word])
     with pytest.raises(ConfigError, match="Say what to look at"):
         find_inputs([])
+
+
+def test_links_keep_their_names_and_each_file_is_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "in" / "sub").mkdir(parents=True)
+    (tmp_path / "real").mkdir()
+    for name in ("in/a.jpg", "in/sub/b.jpg", "real/c.jpg"):
+        (tmp_path / name).touch()
+    links = {"x1.jpg": "a.jpg", "x2.jpg": "a.jpg", "linked": "../real", "loop": ".", "self.jpg": "self.jpg"}
+    for name, target in links.items():
+        (tmp_path / "in" / name).symlink_to(target)
+    monkeypatch.chdir(tmp_path)
+    names = ["in/a.jpg", "in/self.jpg", "in/x1.jpg", "in/x2.jpg", "in/linked/c.jpg", "in/sub/b.jpg"]
+    found = find_inputs(["in"])
+    assert [str(path) for path in found.pictures] == names
+    copies = [str(found.place(path, Path("out"), ".png")) for path in found.pictures]
+    assert copies == [name.replace("in/", "out/").replace(".jpg", ".png") for name in names]
+    assert find_inputs(["in", "in/a.jpg", str(tmp_path / "in" / "a.jpg")]).pictures == found.pictures
+    assert len(find_inputs(["in/**/*.jpg"]).pictures) == len(names)  # through the loop it would be 40 times as many
+    (tmp_path / "in" / "a.png").touch()  # the twin of a file that was named in another way
+    twins = find_inputs(["in/a.jpg", str(tmp_path / "in" / "a.png")])
+    assert [twins.place(path, Path("out"), ".jpg").name for path in twins.pictures] == ["a.jpg.jpg", "a.png.jpg"]
+
+
+def test_words_that_are_odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("~x.jpg").touch()
+    assert find_inputs(["~x.jpg"]).pictures == (Path("~x.jpg"),)
+    with pytest.raises(ConfigError, match="no file or folder ~nobody-of-that-name/x.jpg"):
+        find_inputs(["~nobody-of-that-name/x.jpg"])
+    with pytest.raises(ConfigError, match="no file or folder 20240101120000"):
+        find_inputs(["20240101120000"])
+    assert find_inputs(["11"]).cameras == (11,)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="the root user may read everything")
+def test_a_subfolder_that_may_not_be_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "closed").mkdir(mode=0)
+    found = find_inputs([str(tmp_path)])
+    assert [(path.name, reason) for path, reason in found.unreadable] == [("closed", "Permission denied")]

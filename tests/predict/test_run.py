@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,9 +13,10 @@ import pytest
 from PIL import Image
 
 from evenface import Recognizer
+from evenface.errors import ConfigError, MissingExtra
 from evenface.predict.inputs import find_inputs
 from evenface.predict.pictures import BATCH, predict_pictures
-from evenface.predict.run import Summary, predict_inputs
+from evenface.predict.run import Summary, predict_inputs, require_apart
 from evenface.predict.writers import open_writer
 from evenface.video.reading import Frame, open_video
 
@@ -150,3 +153,41 @@ def test_ctrl_c_is_the_usual_end_of_a_camera(recognizer: Recognizer, tmp_path: P
     with open_video(tmp_path / "copies" / "camera0.mp4") as copy:
         assert len(list(copy.frames())) == 3
     assert len(list((tmp_path / "crops").iterdir())) == 3
+
+
+def test_copies_never_take_the_place_of_what_is_looked_at(recognizer: Recognizer, photo: Callable[..., Path], tmp_path: Path) -> None:
+    path = photo("in/a.jpg")
+    photo("in/sub/b.png")
+    photo("in/sub/a.png")  # whose copy below `in` would be in/a.jpg
+    before = path.read_bytes()
+    inside, sub = str(tmp_path / "in"), str(tmp_path / "in" / "sub")
+    for words, folder in (([str(path)], path.parent), ([inside], tmp_path / "in"), ([str(path), sub], tmp_path / "in")):
+        with pytest.raises(ConfigError, match="would lie among what is looked at; give --draw another folder"):
+            run(recognizer, words, tmp_path / "out.csv", draw=folder)
+    with pytest.raises(ConfigError, match="is looked at; give -o/--output another name"):
+        require_apart(find_inputs([str(path)]), None, path)
+    assert path.read_bytes() == before
+    done, _ = run(recognizer, [str(tmp_path / "in")], tmp_path / "out.csv", draw=tmp_path / "in" / "drawn")
+    assert done.pictures == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems want file names in UTF-8")
+def test_a_name_that_is_no_utf_8(recognizer: Recognizer, photo: Callable[..., Path], tmp_path: Path) -> None:
+    path = photo("in/a.png", ((10, 10),))
+    path.rename(os.fsdecode(os.fsencode(path.parent) + b"/caf\xe9.png"))
+    for kind in ("csv", "json", "jsonl", "parquet", "text"):
+        with open_writer(tmp_path / f"out.{kind}", kind, recognizer.class_names) as writer:
+            assert predict_inputs(recognizer, find_inputs([str(tmp_path / "in")]), writer).failed == []
+    assert "caf\\xe9.png,0" in (tmp_path / "out.csv").read_text()
+
+
+def test_a_missing_video_extra_is_told_before_the_pictures(
+    recognizer: Recognizer, photo: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo("in/a.png")
+    (tmp_path / "in" / "b.mov").touch()
+    monkeypatch.setitem(sys.modules, "av", None)
+    done = Summary()
+    with pytest.raises(MissingExtra, match="video"):
+        run(recognizer, [str(tmp_path / "in")], tmp_path / "out.csv", summary=done)
+    assert done.pictures == 0

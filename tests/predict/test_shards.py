@@ -14,10 +14,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from evenface.errors import ConfigError
+from evenface.errors import ConfigError, ModelError
 from evenface.predict.inputs import find_inputs
 from evenface.predict.shards import ShardSettings, plan_shards, predict_shards
+from evenface.predict.writers import Writer
 from evenface.recognizer import Recognizer
+from evenface.results import FrameResult
 
 from .test_recognizer import clip as clip
 
@@ -68,7 +70,7 @@ def test_a_second_run_does_only_what_is_missing(tiny: Path, folder: Path, tmp_pa
 def test_a_folder_of_other_work_is_refused(tiny: Path, folder: Path, tmp_path: Path) -> None:
     out, inputs = tmp_path / "out", find_inputs([str(folder)])
     predict_shards(inputs, out, settings(tiny))
-    with pytest.raises(ConfigError, match="begun with other size"):
+    with pytest.raises(ConfigError, match="begun with other --shard-size"):
         predict_shards(inputs, out, settings(tiny, size=4))
     with pytest.raises(ConfigError, match="begun with other files"):
         predict_shards(find_inputs([str(folder / "1.png")]), out, settings(tiny))
@@ -78,6 +80,47 @@ def test_a_folder_of_other_work_is_refused(tiny: Path, folder: Path, tmp_path: P
         predict_shards(inputs, folder / "1.png", settings(tiny))
     with pytest.raises(ConfigError, match="--engine"):
         predict_shards(inputs, tmp_path / "new", settings(tiny), engine="spark")
+
+
+def test_a_model_that_does_not_exist_does_not_claim_the_folder(tiny: Path, folder: Path, tmp_path: Path) -> None:
+    out, inputs = tmp_path / "out", find_inputs([str(folder)])
+    with pytest.raises(ModelError):
+        predict_shards(inputs, out, ShardSettings({"name": "ferplus-nothing", "detector": "none"}))
+    assert not out.exists()
+    predict_shards(inputs, out, settings(tiny))
+    other = ShardSettings({"name": str(tiny), "detector": "none", "device": "cpu", "tta": "flip"}, size=3)
+    with pytest.raises(ConfigError, match="begun with other --tta"):
+        predict_shards(inputs, out, other)
+
+
+def test_an_interrupted_shard_leaves_no_part_of_a_table(tiny: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, inputs, plain, count = tmp_path / "out", find_inputs([str(folder)]), Writer.write, 0
+
+    def write(self: Writer, result: FrameResult) -> None:
+        nonlocal count
+        count += 1
+        if count == 5:
+            raise KeyboardInterrupt
+        plain(self, result)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Writer, "write", write)
+        with pytest.raises(KeyboardInterrupt):
+            predict_shards(inputs, out, settings(tiny))
+    assert [path.name for path in out.glob("*.parquet")] == ["part-00000.parquet"]
+    (out / "part-00001.partial.parquet").touch()  # as an earlier evenface left it
+    assert predict_shards(inputs, out, settings(tiny)).pictures == 7
+    assert len(rows(out)) == 7
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems want file names in UTF-8")
+def test_a_name_that_is_no_utf_8(tiny: Path, folder: Path, tmp_path: Path) -> None:
+    (folder / "5.png").rename(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.png"))  # the broken one
+    (folder / "6.png").rename(os.fsdecode(os.fsencode(folder) + b"/th\xe9.png"))
+    done = predict_shards(find_inputs([str(folder)]), tmp_path / "out", settings(tiny))
+    assert (done.pictures, len(done.failed)) == (7, 1)
+    assert "caf\\xe9.png" in (tmp_path / "out" / "failed.csv").read_text()
+    assert any(str(row["source"]).endswith("th\\xe9.png") for row in rows(tmp_path / "out"))
 
 
 def test_films_are_shards_of_their_own_and_cameras_are_none(clip: Callable[..., Path], folder: Path, tiny: Path, tmp_path: Path) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import os
+import threading
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -24,8 +27,8 @@ def results() -> list[FrameResult]:
     return [FrameResult("a.jpg", 100, 80, MODEL, (first, second)), FrameResult("b, c.jpg", 90, 80, MODEL)]
 
 
-def write(path: Path, **options: object) -> None:
-    with open_writer(path, None, CLASSES, **options) as out:  # type: ignore[arg-type]
+def write(path: Path, kind: str | None = None, **options: object) -> None:
+    with open_writer(path, kind, CLASSES, **options) as out:  # type: ignore[arg-type]
         for result in results():
             out.write(result)
 
@@ -159,3 +162,48 @@ def test_what_names_no_format_is_refused(tmp_path: Path) -> None:
         open_writer(None, "jsonll", CLASSES)
     with pytest.raises(ConfigError, match="is a folder"):
         open_writer(tmp_path, "csv", CLASSES)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.jsonl"
+    os.mkfifo(pipe)
+    heard: list[str] = []
+    reader = threading.Thread(target=lambda: heard.append(pipe.read_text()))
+    reader.start()
+    write(pipe)
+    reader.join(10)
+    assert [json.loads(line) for line in heard[0].splitlines()] == [r.to_dict() for r in results()]
+    assert pipe.is_fifo()
+    write(Path("/dev/null"), kind="csv")
+    assert Path("/dev/null").is_char_device()
+
+
+def test_a_link_stays_and_its_file_is_written(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    for name in ("there.json", "new.json"):
+        (tmp_path / name).symlink_to(tmp_path / "real" / name)
+    (tmp_path / "real" / "there.json").write_text("old")
+    for name in ("there.json", "new.json"):
+        write(tmp_path / name)
+        assert (tmp_path / name).is_symlink()
+        assert len(json.loads((tmp_path / "real" / name).read_text())) == 2
+
+
+def test_one_picture_that_is_broken_leaves_the_old_file(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text("old")
+    with open_writer(tmp_path / "x.json", None, CLASSES, single=True) as out:
+        pass
+    assert not out.written
+    assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
+    assert (tmp_path / "x.json").read_text() == "old"
+
+
+def test_a_reader_that_has_gone_at_the_end_is_no_error_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone(io.StringIO):
+        def flush(self) -> None:
+            raise BrokenPipeError
+
+    monkeypatch.setattr("sys.stdout", Gone())
+    with pytest.raises(BrokenPipeError), open_writer(None, "json", CLASSES):
+        pass

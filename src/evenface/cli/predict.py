@@ -128,10 +128,12 @@ def _check(args: argparse.Namespace) -> None:
 
 def _run(args: argparse.Namespace, inputs: Inputs, settings: dict[str, Any], output: Path | None) -> int:
     from evenface.cli.progress import Watch
-    from evenface.predict.run import Summary, predict_inputs
+    from evenface.errors import EvenfaceError
+    from evenface.predict.run import Summary, predict_inputs, require_apart
     from evenface.predict.writers import open_writer
     from evenface.recognizer import Recognizer
 
+    require_apart(inputs, args.draw, output)
     recognizer = Recognizer.from_pretrained(**settings)
     done = Summary()
     writer = open_writer(output, args.format, recognizer.class_names, top_k=args.top_k, single=inputs.single)
@@ -153,9 +155,13 @@ def _run(args: argparse.Namespace, inputs: Inputs, settings: dict[str, Any], out
         kept = f"; they are in {writer.partial}" if writer.partial is not None else ""
         print(f"evenface predict: stopped after {_counted(done)}{kept}.", file=sys.stderr)
         return 1
+    except EvenfaceError:
+        if writer.partial is not None:
+            print(f"evenface predict: {_counted(done)} were done; they are in {writer.partial}.", file=sys.stderr)
+        raise
     finally:
         _say_failed(done)
-    if not args.quiet and output is not None:
+    if not args.quiet and writer.written:
         print(f"written   {output}: {_counted(done)}, {done.faces:,} faces", file=sys.stderr)
     return 1 if done.failed else 0
 

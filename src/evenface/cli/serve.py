@@ -80,8 +80,16 @@ def run(args: argparse.Namespace) -> int:
         _set_threads(args.threads)
         name = args.model if args.model is not None else zoo.default_model()
         recognizer = Recognizer.from_pretrained(
-            name, device=args.device, detector=args.detector, min_face=args.min_face, prior=parse_prior(args.prior), runtime=args.runtime
+            name,
+            device=args.device,
+            detector=args.detector,
+            min_face=args.min_face,
+            prior=parse_prior(args.prior),
+            runtime=args.runtime,
+            threads=args.threads,
         )
+        if args.threads is not None and "torch" in sys.modules:  # an exported model and YuNet do without it
+            sys.modules["torch"].set_num_threads(args.threads)
         card = "" if Path(name).is_file() else zoo.read_card(zoo.model_path(name))  # an exported file has none
         app = create_app(recognizer, limits, card=card, token=token, origins=_origins(args.cors))
         _say(args.host, place, recognizer, token)
@@ -168,9 +176,7 @@ def _set_threads(count: int | None) -> None:
     if count < 1:
         raise ConfigError(f"--threads must be at least 1, not {count}.")
     import cv2
-    import torch
 
-    torch.set_num_threads(count)
     cv2.setNumThreads(count)
 
 

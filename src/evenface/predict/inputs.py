@@ -21,6 +21,9 @@ from evenface.errors import ConfigError, DataError
 from evenface.video.reading import is_video
 
 
+_CAMERA_DIGITS = 2  # a longer number is a file or folder that is not there
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Inputs:
     """What is to be looked at.
@@ -31,6 +34,7 @@ class Inputs:
         root: the folder that all files stand under; names of annotated copies are relative to it.
         single: the input is just one picture, named by itself.
         twins: the files that differ from another one in nothing but the suffix.
+        unreadable: subfolders that could not be searched, each with the reason.
     """
 
     pictures: tuple[Path, ...]
@@ -39,12 +43,18 @@ class Inputs:
     root: Path
     single: bool
     twins: frozenset[Path] = frozenset()
+    unreadable: tuple[tuple[Path, str], ...] = ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The pictures, then the films."""
+        return self.pictures + self.films
 
     def place(self, path: Path, folder: Path, suffix: str) -> Path:
         """Where something made of `path` goes below `folder`: in the same subfolder, under its name with another suffix, or with one more
         where two inputs differ in nothing but theirs.
         """
-        name = path.resolve().relative_to(self.root)
+        name = _whole(path).relative_to(self.root)
         return folder / (name.with_name(name.name + suffix) if path in self.twins else name.with_suffix(suffix))
 
 
@@ -59,27 +69,44 @@ def find_inputs(words: Sequence[str]) -> Inputs:
         raise ConfigError("Say what to look at: pictures, folders, films, or webcam.")
     files: list[Path] = []
     cameras: list[int] = []
+    unreadable: list[tuple[Path, str]] = []
     for word in words:
-        path = Path(word).expanduser()
-        if word == "webcam" or (word.isdecimal() and not path.exists()):
+        path = _named(word)
+        if word == "webcam" or (word.isdecimal() and len(word) <= _CAMERA_DIGITS and not path.exists()):
             cameras.append(0 if word == "webcam" else int(word))
         elif path.is_dir():
-            files += _below(path, word)
+            files += _below(path, word, unreadable)
         elif path.exists():
             files.append(_one(path))
         elif glob.has_magic(word):
-            files += _matches(word)
+            files += _matches(word, unreadable)
         else:
             raise ConfigError(f"There is no file or folder {word}.")
-    files = list(dict.fromkeys(files))
-    folders = [str(path.resolve().parent) for path in files]
-    root = Path(os.path.commonpath(folders)) if folders else Path.cwd().resolve()
+    once: dict[Path, Path] = {}
+    for path in files:
+        once.setdefault(_whole(path), path)
+    files = list(once.values())
+    folders = [str(_whole(path).parent) for path in files]
+    root = Path(os.path.commonpath(folders)) if folders else Path.cwd()
     films = tuple(path for path in files if is_video(path))
     pictures = tuple(path for path in files if not is_video(path))
-    single = len(words) == 1 and len(pictures) == 1 and not films and Path(words[0]).expanduser().is_file()
-    stems = Counter(path.with_suffix("") for path in files)
-    twins = frozenset(path for path in files if stems[path.with_suffix("")] > 1)
-    return Inputs(pictures, films, tuple(dict.fromkeys(cameras)), root, single, twins)
+    single = len(words) == 1 and len(pictures) == 1 and not films and _named(words[0]).is_file()
+    stems = Counter(_whole(path).with_suffix("") for path in files)
+    twins = frozenset(path for path in files if stems[_whole(path).with_suffix("")] > 1)
+    return Inputs(pictures, films, tuple(dict.fromkeys(cameras)), root, single, twins, tuple(unreadable))
+
+
+def _named(word: str) -> Path:
+    """What a word names; `~` is the home folder unless a file is called so."""
+    try:
+        return Path(word) if Path(word).exists() else Path(word).expanduser()
+    except (OSError, RuntimeError):  # a link to itself; a home folder of nobody
+        return Path(word)
+
+
+def _whole(path: Path) -> Path:
+    """The path from the root, links left as they are: a copy has the name that its picture was given."""
+    return Path(os.path.abspath(path))
 
 
 def _one(path: Path) -> Path:
@@ -89,26 +116,36 @@ def _one(path: Path) -> Path:
     return path
 
 
-def _below(folder: Path, word: str) -> list[Path]:
-    found = list(_walk(folder))
+def _below(folder: Path, word: str, unreadable: list[tuple[Path, str]]) -> list[Path]:
+    found = list(_walk(folder, unreadable))
     if not found:
         raise DataError(f"The folder {word} holds no picture or film.")
     return found
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+def _walk(folder: Path, unreadable: list[tuple[Path, str]]) -> Iterator[Path]:
+    """The files below a folder and the folders that are linked there, each folder once."""
+
+    def failed(error: OSError) -> None:
+        unreadable.append((Path(error.filename), error.strerror or str(error)))
+
+    seen = {os.path.realpath(folder)}
+    for place, folders, names in os.walk(folder, followlinks=True, onerror=failed):
+        wanted = sorted(name for name in folders if not name.startswith("."))
+        real = {name: os.path.realpath(Path(place) / name) for name in wanted}
+        folders[:] = [name for name in wanted if real[name] not in seen]
+        seen |= {real[name] for name in folders}
         for name in sorted(names):
             path = Path(place) / name
             if is_image(path) or (is_video(path) and not name.startswith(".")):
                 yield path
 
 
-def _matches(pattern: str) -> list[Path]:
-    found = []
-    for path in map(Path, sorted(glob.glob(os.path.expanduser(pattern), recursive=True))):
-        found += list(_walk(path)) if path.is_dir() else [path] if is_image(path) or is_video(path) else []
+def _matches(pattern: str, unreadable: list[tuple[Path, str]]) -> list[Path]:
+    found: dict[tuple[str, str], Path] = {}  # `**` goes through a link to a folder above for ever and ever
+    for path in map(Path, sorted(glob.glob(os.path.expanduser(pattern), recursive=True), key=lambda name: (name.count(os.sep), name))):
+        for file in _walk(path, unreadable) if path.is_dir() else [path] if is_image(path) or is_video(path) else []:
+            found.setdefault((os.path.realpath(file.parent), file.name), file)
     if not found:
         raise DataError(f"No picture or film matches {pattern}.")
-    return found
+    return sorted(found.values())

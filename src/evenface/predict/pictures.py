@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from evenface.errors import DataError
+from evenface.files import printable
 from evenface.pictures import read_picture
 from evenface.recognizer import Recognizer
 from evenface.results import FrameResult
@@ -37,7 +38,7 @@ def predict_pictures(
 
 
 def _recognized(recognizer: Recognizer, held: list[tuple[Path, np.ndarray]]) -> Iterator[tuple[Path, np.ndarray, FrameResult]]:
-    results = recognizer.recognize([pixels for _, pixels in held], [str(path) for path, _ in held])
+    results = recognizer.recognize([pixels for _, pixels in held], [printable(path) for path, _ in held])
     for (path, pixels), result in zip(held, results, strict=True):
         yield path, pixels, result
 

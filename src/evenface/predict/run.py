@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
@@ -17,7 +18,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from evenface.errors import DataError
+from evenface.errors import ConfigError, DataError
 from evenface.files import write_aside
 from evenface.predict.drawing import draw as drawn
 from evenface.predict.inputs import Inputs
@@ -26,7 +27,7 @@ from evenface.predict.writers import Writer
 from evenface.recognizer import AHEAD, SMOOTHING, Recognizer
 from evenface.results import FrameResult
 from evenface.video.camera import open_camera
-from evenface.video.reading import Source, open_video
+from evenface.video.reading import Source, load_av, open_video
 from evenface.video.tracking import Tracker
 from evenface.video.writing import VideoWriter
 
@@ -92,10 +93,15 @@ def predict_inputs(
         summary: the one to count in, which stands when the work is interrupted.
 
     Raises:
+        ConfigError: copies would take the place of inputs.
         StorageError: something cannot be written.
         MissingExtra: films need the extra `video`.
     """
     done, heard = summary or Summary(), listener or Silent()
+    require_apart(inputs, draw)
+    if inputs.films or (inputs.cameras and draw is not None):
+        load_av()  # told before the pictures are looked at
+    done.failed += inputs.unreadable
     sheet = _Sheet(inputs, draw, faces, recognizer)
     if inputs.pictures:
         heard.begin("pictures", len(inputs.pictures))
@@ -104,19 +110,36 @@ def predict_inputs(
         sheet.picture(path, pixels, result)
         _count(done, result)
         done.pictures += 1
-        heard.reach(number + 1 + len(done.failed))
+        heard.reach(number + 1 + len(done.failed) - len(inputs.unreadable))
     for path in inputs.films:
         try:
             with open_video(path) as film:
                 heard.begin(path.name, film.duration)
                 _film(recognizer, film, path, sheet, writer, every, smoothing, done, heard)
-        except DataError as error:
+        except (DataError, ConfigError) as error:  # or one that no MP4 can be made of
             done.failed.append((path, str(error)))
     for number in inputs.cameras:
         with open_camera(number) as camera:
             heard.begin(camera.source, None)
             _film(recognizer, camera, inputs.root / f"camera{number}", sheet, writer, every, smoothing, done, heard, live=True)
     return done
+
+
+def require_apart(inputs: Inputs, draw: Path | None, output: Path | None = None) -> None:
+    """No copy, and no file of results, takes the place of what is looked at.
+
+    Raises:
+        ConfigError: one would.
+    """
+    given = {os.path.realpath(path) for path in inputs.files}
+    if output is not None and os.path.realpath(output) in given:
+        raise ConfigError(f"{output} is looked at; give -o/--output another name.")
+    if draw is None:
+        return
+    for path in inputs.files:
+        copy = inputs.place(path, draw, ".mp4" if path in inputs.films else ".jpg")
+        if os.path.realpath(copy) in given or os.path.realpath(copy.parent) == os.path.realpath(path.parent):
+            raise ConfigError(f"The annotated copy of {path} would lie among what is looked at; give --draw another folder.")
 
 
 def _count(done: Summary, result: FrameResult) -> None:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from evenface.errors import ConfigError, EvenfaceError, MissingExtra
-from evenface.files import write_text
+from evenface.files import printable, write_text
 from evenface.predict.inputs import Inputs
 from evenface.predict.run import Summary, predict_inputs
 from evenface.predict.writers import Writer
@@ -80,8 +80,8 @@ def plan_shards(inputs: Inputs, size: int) -> list[Shard]:
         raise ConfigError("A camera has no end, so it cannot be cut into shards; give -o/--output a file.")
     if size < 1:
         raise ConfigError(f"--shard-size is at least 1, not {size}.")
-    pictures = [str(path.resolve()) for path in inputs.pictures]
-    groups = [tuple(pictures[i : i + size]) for i in range(0, len(pictures), size)] + [(str(path.resolve()),) for path in inputs.films]
+    pictures, films = ([os.path.abspath(path) for path in paths] for paths in (inputs.pictures, inputs.films))
+    groups = [tuple(pictures[i : i + size]) for i in range(0, len(pictures), size)] + [(path,) for path in films]
     return [Shard(number, group) for number, group in enumerate(groups)]
 
 
@@ -109,15 +109,23 @@ def predict_shards(
     if engine not in ENGINES:
         raise ConfigError(f"--engine is one of {', '.join(ENGINES)}, not '{engine}'.")
     shards = plan_shards(inputs, settings.size)
-    _claim(out, shards, settings)
+    about = _about(shards, settings)
+    begun = _is_begun(out, about)
     todo = [shard for shard in shards if not shard.is_done(out)]
+    # a setting that cannot work is told here, in one line, before the folder is claimed and not by every worker
+    recognizer = Recognizer.from_pretrained(**settings.recognizer) if todo else None
+    if not begun:
+        write_text(out / "predict.json", json.dumps(about, indent=1, ensure_ascii=False))
+    for part in out.glob("part-*.partial.parquet"):  # of an earlier evenface
+        part.unlink()
     if progress is not None:
         progress(len(shards) - len(todo), len(shards))
-    run = _on_ray if engine == "ray" else _here
-    for count, _ in enumerate(run(todo, out, settings, workers) if todo else (), 1):
-        if progress is not None:
-            progress(len(shards) - len(todo) + count, len(shards))
-    return _gather(shards, out)
+    if recognizer is not None:
+        work = _on_ray(todo, out, settings, workers) if engine == "ray" else _here(recognizer, todo, out, settings, workers)
+        for count, _ in enumerate(work, 1):
+            if progress is not None:
+                progress(len(shards) - len(todo) + count, len(shards))
+    return _gather(shards, out, inputs)
 
 
 def predict_shard(recognizer: Recognizer, shard: Shard, out: Path, settings: ShardSettings, workers: int = 1) -> None:
@@ -125,34 +133,48 @@ def predict_shard(recognizer: Recognizer, shard: Shard, out: Path, settings: Sha
     paths = [Path(path) for path in shard.paths]
     films = tuple(path for path in paths if is_video(path))
     part = Inputs(tuple(path for path in paths if path not in films), films, (), Path(os.path.commonpath(paths)).parent, False)
-    with Writer(shard.table(out), "parquet", recognizer.class_names) as writer:
+    with Writer(shard.table(out), "parquet", recognizer.class_names, keep_partial=False) as writer:
         done = predict_inputs(recognizer, part, writer, every=settings.every, smoothing=settings.smoothing, workers=workers)
-        report = dataclasses.asdict(done) | {"failed": [[str(path), reason] for path, reason in done.failed]}
+        report = dataclasses.asdict(done) | {"failed": [[printable(path), printable(reason)] for path, reason in done.failed]}
         write_text(shard.report(out), json.dumps(report, ensure_ascii=False))
 
 
-def _claim(out: Path, shards: Sequence[Shard], settings: ShardSettings) -> None:
-    """Writes what the folder is for, or checks that it is for just this."""
-    files = hashlib.blake2b("\n".join(path for shard in shards for path in shard.paths).encode(), digest_size=8).hexdigest()
+def _about(shards: Sequence[Shard], settings: ShardSettings) -> dict[str, Any]:
+    """What a folder of shards is for."""
+    files = hashlib.blake2b(os.fsencode("\n".join(path for shard in shards for path in shard.paths)), digest_size=8).hexdigest()
     about = json.loads(json.dumps({**dataclasses.asdict(settings), "files": sum(len(s.paths) for s in shards), "names": files}))
     about["recognizer"].pop("device", None)  # where it is computed changes nothing
+    return dict(about)
+
+
+def _is_begun(out: Path, about: Mapping[str, Any]) -> bool:
+    """Whether the folder is for just this already.
+
+    Raises:
+        ConfigError: it is for something else, or a file.
+    """
     claim = out / "predict.json"
     if out.is_file():
         raise ConfigError(f"{out} is a file; -o/--output names the folder for the shards.")
     if claim.is_file():
-        before = json.loads(claim.read_text(encoding="utf-8"))
-        differ = sorted(key for key in about if before.get(key) != about[key])
+        before, now = (_flags(each) for each in (json.loads(claim.read_text(encoding="utf-8")), about))
+        differ = [key for key in now if before.get(key) != now[key]]
         if differ:
-            what = "files" if set(differ) <= {"files", "names"} else ", ".join(key for key in differ if key != "names")
-            raise ConfigError(f"{out} was begun with other {what}; choose another -o/--output, or remove it.")
-        return
+            raise ConfigError(f"{out} was begun with other {', '.join(differ)}; choose another -o/--output, or remove it.")
+        return True
     if out.is_dir() and any(out.iterdir()):
         raise ConfigError(f"{out} holds something else; choose a new -o/--output.")
-    write_text(claim, json.dumps(about, indent=1, ensure_ascii=False))
+    return False
 
 
-def _here(shards: Sequence[Shard], out: Path, settings: ShardSettings, workers: int) -> Iterator[None]:
-    recognizer = Recognizer.from_pretrained(**settings.recognizer)
+def _flags(about: Mapping[str, Any]) -> dict[str, Any]:
+    """What a folder is for, by the flags that a person types."""
+    model = {f"--{'model' if name == 'name' else name.replace('_', '-')}": value for name, value in about["recognizer"].items()}
+    return {"files": (about["files"], about["names"]), "--every": about["every"], "--smoothing": about["smoothing"],
+            "--shard-size": about["size"], **model}  # fmt: skip
+
+
+def _here(recognizer: Recognizer, shards: Sequence[Shard], out: Path, settings: ShardSettings, workers: int) -> Iterator[None]:
     for shard in shards:
         predict_shard(recognizer, shard, out, settings, workers)
         yield
@@ -178,7 +200,6 @@ def _on_ray(shards: Sequence[Shard], out: Path, settings: ShardSettings, workers
         import ray
     except ImportError as error:
         raise MissingExtra("--engine ray", "ray") from error
-    Recognizer.from_pretrained(**settings.recognizer)  # a setting that cannot work is told here, in one line, not by every worker
     if not ray.is_initialized():
         ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     for name in ("ray.data", "ray.data._internal.progress", "ray.data._internal.execution.streaming_executor"):
@@ -219,9 +240,9 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = getattr(error, "cause", None) or error.__cause__
 
 
-def _gather(shards: Sequence[Shard], out: Path) -> Summary:
+def _gather(shards: Sequence[Shard], out: Path, inputs: Inputs) -> Summary:
     """The reports of all shards as one, and failed.csv where files failed."""
-    whole = Summary()
+    whole = Summary(failed=list(inputs.unreadable))
     for shard in shards:
         report = json.loads(shard.report(out).read_text(encoding="utf-8"))
         whole.failed += [(Path(path), reason) for path, reason in report["failed"]]
@@ -229,6 +250,7 @@ def _gather(shards: Sequence[Shard], out: Path) -> Summary:
             setattr(whole, name, getattr(whole, name) + report[name])
     if whole.failed:
         text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([("source", "reason"), *((str(path), reason) for path, reason in whole.failed)])
+        rows = ((printable(path), printable(reason)) for path, reason in whole.failed)
+        csv.writer(text, lineterminator="\n").writerows([("source", "reason"), *rows])
         write_text(out / "failed.csv", text.getvalue())
     return whole

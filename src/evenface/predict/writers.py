@@ -48,10 +48,28 @@ class Writer:
         classes: those of the model; columns of tables.
         top_k: only so many scores of a face, the highest; the others are left out (of a table: null).
         single: the JSON is one object instead of a list.
+        keep_partial: what an interruption or an error left is kept.
+
+    Attributes:
+        path: as given, links resolved.
+        partial: where an unfinished file was kept.
+        written: the file stands under its name.
     """
 
-    def __init__(self, path: Path | None, kind: str, classes: Sequence[str], *, top_k: int | None = None, single: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        kind: str,
+        classes: Sequence[str],
+        *,
+        top_k: int | None = None,
+        single: bool = False,
+        keep_partial: bool = True,
+    ) -> None:
+        if path is not None and path.is_symlink() and (path.is_file() or not path.exists()):
+            path = Path(os.path.realpath(path))  # what a link names is written, and the link stays
         self.path = path
+        self.written = False
         self.partial: Path | None = None
         self.count = 0
         self._kind = kind
@@ -60,7 +78,9 @@ class Writer:
         self._single = single
         self._held: list[dict[str, Any]] = []
         self._parquet: Any = None
-        self._aside = None if path is None else path.with_name(f".{path.name}.part")
+        self._keep_partial = keep_partial
+        self._pipe = path is not None and path.exists() and not path.is_file()  # a pipe or a device is written to, not replaced
+        self._aside = None if path is None or self._pipe else path.with_name(f".{path.name}.part")
         self._file = self._open()
         self._rows: Any = None
         if kind == "csv":
@@ -70,11 +90,13 @@ class Writer:
             self._rows.writeheader()
 
     def _open(self) -> IO[Any]:
-        if self._aside is None:
+        place = self._aside if self._aside is not None else self.path
+        if place is None:
             return sys.stdout.buffer if self._kind == "parquet" else sys.stdout
         try:
-            self._aside.parent.mkdir(parents=True, exist_ok=True)
-            return self._aside.open("wb") if self._kind == "parquet" else self._aside.open("w", encoding="utf-8", newline="")
+            if not self._pipe:
+                place.parent.mkdir(parents=True, exist_ok=True)
+            return place.open("wb") if self._kind == "parquet" else place.open("w", encoding="utf-8", newline="")
         except OSError as error:
             raise cannot_write(Path(self.path or ""), error) from error
 
@@ -138,15 +160,23 @@ class Writer:
         if isinstance(error, BrokenPipeError):
             return
         try:
-            self._finish()
+            empty = self._kind == "json" and self._single and not self.count  # nothing to say of the one picture
+            if not empty:
+                self._finish()
+            if self._pipe:
+                self._file.close()
+                self.written = kind is None
             if self._aside is None or self.path is None:
                 return
             self._file.close()
-            if kind is None:
+            if kind is None and not empty:
                 os.replace(self._aside, self.path)
-            elif self.count:
+                self.written = True
+            elif kind is not None and self.count and self._keep_partial:
                 self.partial = self.path.with_name(f"{self.path.stem}.partial{self.path.suffix}")
                 os.replace(self._aside, self.partial)
+        except BrokenPipeError:
+            raise
         except OSError as failed:
             if kind is None:
                 raise cannot_write(self.path or Path("standard output"), failed) from failed

@@ -50,7 +50,7 @@ class Runtime(Protocol):
 
 
 def open_runtime(
-    name: str | os.PathLike[str], *, runtime: str = "auto", device: str = "auto", precision: str = "fp32"
+    name: str | os.PathLike[str], *, runtime: str = "auto", device: str = "auto", precision: str = "fp32", threads: int | None = None
 ) -> tuple[Runtime, ModelConfig, str]:
     """A model made ready, its config, and what it is called.
 
@@ -59,6 +59,8 @@ def open_runtime(
         runtime: one of `RUNTIMES`.
         device: for torch; the others compute on the CPU.
         precision: fp32, bf16 or auto, for torch and OpenVINO; an ONNX file has its own.
+
+        threads: that ONNX Runtime and OpenVINO compute with; None leaves it to them. torch has its own setting.
 
     Raises:
         ConfigError: an unknown runtime, or one that cannot compute this.
@@ -70,10 +72,11 @@ def open_runtime(
         raise ConfigError(unknown_name("runtime", runtime, RUNTIMES))
     path = Path(name)
     if path.suffix in (".onnx", ".xml") and not path.is_dir():
-        return _open_file(path, runtime, device, precision)
+        return _open_file(path, runtime, device, precision, threads)
     folder = zoo.model_path(name)
     config = read_config(folder)
-    label = folder.parent.name if folder.name == "best" else folder.name
+    whole = Path(os.path.abspath(folder))
+    label = whole.parent.name if whole.name == "best" else whole.name
     chosen = choose(folder, runtime, device, precision)
     if chosen == "torch":
         from evenface.runtimes.torch_runtime import load
@@ -83,7 +86,7 @@ def open_runtime(
     file = next((place / each for each in ((XML, ONNX) if chosen == "openvino" else (ONNX,)) if (place / each).is_file()), None)
     if file is None:
         raise ModelError(f"{folder} holds no {ONNX}; make it with: evenface export {folder} -o {folder / ONNX}")
-    found, about = _on_cpu(chosen, file, device, precision)
+    found, about = _on_cpu(chosen, file, device, precision, threads)
     if about.get("weights_sha256") != zoo.sha256_of(place / WEIGHTS):
         raise ModelError(f"{file} was exported from other weights than {WEIGHTS} beside it; export it again, or remove it.")
     return found, config, label
@@ -113,19 +116,19 @@ def is_installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
-def _open_file(path: Path, runtime: str, device: str, precision: str) -> tuple[Runtime, ModelConfig, str]:
+def _open_file(path: Path, runtime: str, device: str, precision: str, threads: int | None) -> tuple[Runtime, ModelConfig, str]:
     if not path.is_file():
         raise ModelError(f"There is no file {path}; name one that `evenface export` wrote.")
     if runtime == "torch" or (runtime == "onnx" and path.suffix == ".xml"):
         raise ConfigError(f"The runtime {runtime} cannot compute {path.name}; take --runtime auto.")
     if runtime == "auto":
         runtime = "openvino" if path.suffix == ".xml" or (not is_installed("onnxruntime") and is_installed("openvino")) else "onnx"
-    found, about = _on_cpu(runtime, path, device, precision)
+    found, about = _on_cpu(runtime, path, device, precision, threads)
     config, label = from_metadata(about, path)
     return found, config, label
 
 
-def _on_cpu(runtime: str, file: Path, device: str, precision: str) -> tuple[Runtime, dict[str, str]]:
+def _on_cpu(runtime: str, file: Path, device: str, precision: str, threads: int | None) -> tuple[Runtime, dict[str, str]]:
     """The runtime on a file, and the file's metadata."""
     if device.strip().lower() not in ("auto", "cpu"):
         raise DeviceError(f"The runtime {runtime} computes on the CPU; choose --device cpu, or --runtime torch for '{device}'.")
@@ -134,11 +137,11 @@ def _on_cpu(runtime: str, file: Path, device: str, precision: str) -> tuple[Runt
     if runtime == "openvino":
         from evenface.runtimes.openvino_runtime import OpenVinoRuntime
 
-        vino = OpenVinoRuntime(file, precision=precision)
+        vino = OpenVinoRuntime(file, precision=precision, threads=threads)
         return vino, vino.metadata
     if precision == "bf16":
         raise ConfigError("An ONNX file has the precision that it was exported in; leave --precision out, or take --runtime openvino.")
     from evenface.runtimes.onnx_runtime import OnnxRuntime
 
-    onnx = OnnxRuntime(file)
+    onnx = OnnxRuntime(file, threads=threads)
     return onnx, onnx.metadata

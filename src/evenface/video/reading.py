@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 import numpy as np
 
 from evenface.errors import ConfigError, DataError, MissingExtra
+from evenface.files import printable
 from evenface.video.display import square_size, to_rgb, turn_of
 
 
@@ -113,7 +114,7 @@ class Video:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self.source = str(path)
+        self.source = printable(path)
         self._readers: weakref.WeakSet[Generator[Frame]] = weakref.WeakSet()
         container, stream = _open(self.path)
         with container:

@@ -171,7 +171,7 @@ class VideoWriter:
 
     def _video_stream(self) -> Any:
         name = next(name for name in CODECS if name in self._av.codecs_available)
-        rate = Fraction(self.fps).limit_denominator(1001)
+        rate = max(Fraction(self.fps).limit_denominator(1001), Fraction(1, 1001))  # slides may stand for hours
         self._tick = Fraction(1, rate.numerator * math.ceil(_TICKS / rate.numerator))  # a whole number of them is a frame's length
         width, height = (side + side % 2 for side in (self.width, self.height))
         stream = self._out.add_stream(name, rate=rate, options=_QUALITY if name == "libx264" else {})

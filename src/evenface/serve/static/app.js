@@ -20,7 +20,7 @@ const SPEAK = 4000; // milliseconds between two announcements of the webcam
 
 const video = byId("video");
 
-/** items: {file, name, status: waiting | working | busy | done | failed, result, error, cropped, why}. */
+/** items: {file, name, status: waiting | working | busy | done | failed, result, error, cropped, why, stale: the result is of another prior}. */
 const state = { items: [], current: 0, face: null, prior: "", classes: [], words: priorWords({}), run: null, url: "", frame: null, limits: {} };
 
 const item = () => state.items[state.current];
@@ -88,6 +88,7 @@ async function work(keep = false) {
   const { items } = state;
   for (const each of items) {
     each.why = null;
+    each.stale = keep;
     if (!keep) each.status = "waiting";
   }
   showRows(items, state.current, show);
@@ -106,11 +107,13 @@ async function work(keep = false) {
 async function one(each, signal, queue, keep) {
   each.error = null;
   for (let tries = 1; ; tries += 1) {
-    change(each, keep && each.result ? each.status : "working");
+    change(each, keep && each.result && each.status !== "failed" ? each.status : "working");
     try {
       await check(each.file);
       const result = await predict(each.file, { prior: state.prior, cropped: each.cropped, signal });
       each.result = result;
+      each.stale = false;
+      if (!state.classes.length) learn().catch(() => {}); // it could not at first: no token, no server
       return change(each, "done");
     } catch (error) {
       if (signal.aborted) return undefined;
@@ -121,9 +124,10 @@ async function one(each, signal, queue, keep) {
         continue;
       }
       each.error = error instanceof Problem ? error : new Problem(`Something went wrong in this page: ${error.message}`, 0);
+      each.stale = false;
       change(each, "failed");
       if (error.status === 401 || error.status === 0) {
-        for (const left of queue.splice(0)) Object.assign(left, { error: each.error }) && change(left, "failed"); // the others would fail too
+        for (const left of queue.splice(0)) Object.assign(left, { error: each.error, stale: false }) && change(left, "failed"); // the others would fail too
       }
       return undefined;
     }
@@ -233,8 +237,11 @@ async function askWhy() {
   button.disabled = true;
   button.textContent = "Working …";
   try {
-    asked.why ??= await explain(asked.file, { prior, cropped: asked.cropped });
-    if (asked !== item() || prior !== state.prior) return;
+    const { cropped } = asked;
+    const answer = asked.why ?? (await explain(asked.file, { prior, cropped }));
+    if (prior !== state.prior || cropped !== asked.cropped) return;
+    asked.why = answer;
+    if (asked !== item()) return;
     const entry = asked.why.faces.find(({ id }) => id === state.face);
     if (!entry) throw new Problem("The server explained no such face; try another one.", 0);
     showWhy(entry, asked.result.faces.find(({ id }) => id === state.face).label);
@@ -316,7 +323,10 @@ byId("camera").addEventListener("click", useCamera);
 byId("stop").addEventListener("click", clear);
 byId("keep").addEventListener("click", () => state.frame && take([state.frame]));
 byId("clear").addEventListener("click", clear);
-byId("csv").addEventListener("click", () => saveCsv(state.items, state.classes));
+byId("csv").addEventListener("click", () => {
+  const known = state.items.find(({ result }) => result)?.result.model.classes ?? [];
+  saveCsv(state.items, state.classes.length ? state.classes : known);
+});
 byId("problem-close").addEventListener("click", hideProblem);
 byId("ask-why").addEventListener("click", askWhy);
 byId("why-close").addEventListener("click", () => {
@@ -359,18 +369,24 @@ onToken(() => {
   return asking;
 });
 
+/** What the server's model is. */
+async function learn() {
+  const model = await about();
+  state.classes = model.classes;
+  state.limits = model.limits ?? {};
+  setLimit(state.limits.timeout_seconds ?? 60);
+  state.words = priorWords(model.train_counts);
+  const priors = model.priors ?? ["model"];
+  state.prior = priors.includes(model.prior) ? model.prior : "";
+  showAbout(model);
+  showPriors(priors, state.words, state.prior, switchPrior);
+  if (state.items.length) render();
+}
+
 async function start() {
   layout("empty");
   try {
-    const model = await about();
-    state.classes = model.classes;
-    state.limits = model.limits ?? {};
-    setLimit(state.limits.timeout_seconds ?? 60);
-    state.words = priorWords(model.train_counts);
-    const priors = model.priors ?? ["model"];
-    state.prior = priors.includes(model.prior) ? model.prior : "";
-    showAbout(model);
-    showPriors(priors, state.words, state.prior, switchPrior);
+    await learn();
   } catch (error) {
     showProblem(error);
   }

@@ -32,7 +32,7 @@ export function updateRow(items, i) {
   });
   if (faces.length > MOST) named.push(make("span", { textContent: `and ${faces.length - MOST} more` }));
   row.querySelector(".found").replaceChildren(...named);
-  const done = items.filter(({ status }) => status === "done" || status === "failed").length;
+  const done = items.filter(({ status, stale }) => !stale && (status === "done" || status === "failed")).length;
   const failed = items.filter(({ status }) => status === "failed").length;
   byId("files-done").textContent = `${done} of ${items.length} done${failed ? `, ${failed} could not be used` : ""}`;
   byId("csv").disabled = done < items.length;
