@@ -190,7 +190,6 @@ def save_model(
         tensors = _shortened(tensors, {name for name, _ in classifier.named_parameters()}, kind)
     if folder.exists() and not (folder / CONFIG).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise ModelError(f"{folder} exists and is not a model folder; choose another name.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
     contents = {**(further or {}), WEIGHTS: safetensors.torch.save(tensors), CONFIG: (text + "\n").encode(), CARD: card.encode()}
     write_folder(folder, contents)
     return checked
@@ -333,7 +332,7 @@ def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
     aside, former = folder.with_name(f".{folder.name}.part"), _former(folder)
     try:
         shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir()
+        aside.mkdir(parents=True)
         for name, data in contents.items():
             with (aside / name).open("wb") as file:
                 file.write(data)

@@ -250,3 +250,19 @@ def test_help_loads_neither_torch_nor_matplotlib() -> None:
 
 def test_the_methods_of_the_flag_are_those_of_the_module() -> None:
     assert METHODS == cam.METHODS
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--check", "3", "--ids", "a"), "--check draws its faces by --seed; leave out --ids"),
+        (("--check", "3", "--per-class", "2"), "leave out --per-class"),
+        (("--check", "3", "--svg"), "leave out --svg"),
+        (("--consistency", "--seed", "1"), "--consistency is of the whole split; leave out --seed"),
+        (("--epochs", "--split", "test"), "--epochs is of the faces that the run watched; leave out --split"),
+        (("--epochs", "--dataset", "folder"), "leave out --dataset"),
+    ],
+    ids=str,
+)
+def test_flags_that_would_do_nothing_are_refused(words: tuple[str, ...], told: str, cli: Any) -> None:
+    cli("explain", SHIPPED, *words).refused(2, told)

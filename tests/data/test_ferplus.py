@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from evenface.data.ferplus import FOLDERS, RULES, USAGE, VOTES, distribution, left_out_ferplus, majority, maximum, read_ferplus
+from evenface.data.ferplus import FOLDERS, RULES, USAGE, VOTES, Chooser, distribution, left_out_ferplus, majority, maximum, read_ferplus
 from evenface.data.manifest import IMAGE_TYPE, Manifest
 from evenface.errors import ConfigError, DataError
 from evenface.labels import BASIC, CLASSES
@@ -345,3 +345,26 @@ def test_the_folders_hold_no_nameless_row(handmade: Rows, tmp_path: Path) -> Non
     others = left_out_ferplus(handmade.folders(tmp_path / "a"))
     assert len(others) == 30
     assert "no file name in FERPlus (not a face)" not in others["reason"].to_pylist()
+
+
+def test_a_copy_that_is_damaged_is_told(handmade: Rows, tmp_path: Path) -> None:
+    cut = handmade.csv(tmp_path / "cut")
+    text = (cut / "fer2013.csv").read_text().rstrip()
+    (cut / "fer2013.csv").write_text(text.rpartition(",")[0])  # the last row has lost a column
+    with pytest.raises(DataError, match=r"fer2013\.csv cannot be read .*; the copy is damaged or cut short"):
+        read_ferplus(cut)
+    broken = handmade.parquet(tmp_path / "broken")
+    whole = (broken / "train.parquet").read_bytes()
+    for content in (b"PAR1 and no more", whole[: len(whole) // 2]):
+        (broken / "train.parquet").write_bytes(content)
+        with pytest.raises(DataError, match=r"train\.parquet cannot be read"):
+            read_ferplus(broken)
+
+
+def test_contempt_is_named_among_the_reasons_under_every_rule() -> None:
+    choose = Chooser(BASIC, "probability")
+    votes = np.zeros((2, 10), dtype=np.int64)
+    votes[0, VOTES.index("contempt")], votes[0, VOTES.index("anger")] = 7, 3
+    votes[1, VOTES.index("anger")], votes[1, VOTES.index("fear")] = 6, 4
+    choose("train", ["a.png", "b.png"], votes, None)
+    assert "1 were contempt." in choose.sentences()[0]

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from evenface.data.manifest import IMAGE_TYPE, Manifest, build
+from evenface.data.manifest import IMAGE_TYPE, Manifest, build, take_rows
 from evenface.errors import DataError, LabelError, StorageError
 
 
@@ -118,3 +118,28 @@ def test_image_bytes_from_table_and_file(tmp_path: Path, make: Callable[..., Man
         m.image_bytes(3)
     absolute = build({"id": ["a"], "split": ["test"], "label": ["fear"], "image": [str(tmp_path / "sub" / "c.png")]}, ("fear",), name="abs")
     assert absolute.image_bytes(0) == b"file"
+
+
+def test_rows_are_taken_in_their_order_and_some_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evenface.data.manifest._AT_ONCE", 3)
+    part = pa.table({"n": pa.chunked_array([[0, 1, 2], [3], [4, 5, 6, 7]]), "t": list("abcdefgh")})
+    for rows in ([], [2], [0, 3, 7], [7, 3, 0], [5, 5, 1, 0, 7, 7, 2], np.array([6, 4])):
+        found = take_rows(part, rows)
+        assert found["n"].to_pylist() == list(rows)
+        assert found["t"].to_pylist() == ["abcdefgh"[row] for row in rows]
+    for wrong in ([8], [-1, 2]):
+        with pytest.raises(IndexError):
+            take_rows(part, wrong)
+
+
+@pytest.mark.slow  # 2.2 GB of memory, though of zeros
+def test_more_than_two_gigabytes_of_pictures() -> None:
+    """One array of pyarrow's `binary` ends at 2 GB; `pa.Table.take` makes one of all chunks."""
+    size, count = 1 << 26, 33
+    chunk = pa.Array.from_buffers(pa.binary(), 1, [None, pa.py_buffer(np.array([0, size], np.int32)), pa.py_buffer(bytes(size))])
+    image = pa.chunked_array([pa.StructArray.from_arrays([chunk, pa.array(["x"])], fields=list(IMAGE_TYPE))] * count)
+    columns = {"id": [f"{i}" for i in range(count)], "split": ["train"] * count, "label": ["fear"] * count}
+    whole = Manifest(pa.table({**columns, "image": image}), ("fear", "anger"), "large")
+    assert image.nbytes > 1 << 31
+    assert whole.take(range(1, count)).ids() == columns["id"][1:]
+    assert whole.take([7, 3]).ids() == ["7", "3"]

@@ -59,3 +59,13 @@ def test_misuse(make: Make) -> None:
         stratified_validation(make({"test": {"fear": 3}}))
     with pytest.raises(DataError, match="cannot be divided"):
         stratified_validation(make({"train": {"fear": 3, "anger": 2}}, subject=["p"] * 5))
+
+
+@pytest.mark.parametrize("people", [2, 3, 5])
+def test_few_people_are_divided_too(make: Make, people: int) -> None:
+    m = make({"train": {"fear": 10 * people, "anger": 10 * people}}, subject=[f"p{i % people}" for i in range(20 * people)])
+    out = stratified_validation(m, 0.1)
+    sides = [set(out.split(s).table["subject"].to_pylist()) for s in ("train", "validation")]
+    assert len(sides[1]) == 1
+    assert not sides[0] & sides[1]
+    assert out.split("validation").counts() == {"fear": 10, "anger": 10} or people == 2

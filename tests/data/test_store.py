@@ -320,3 +320,21 @@ def test_to_float(raw: torch.Tensor) -> None:
         assert found[1, channel].flatten().tolist() == pytest.approx([i / 255 for i in range(256)], abs=1e-7)
     found.add_(1)
     assert torch.equal(raw, before)
+
+
+def test_each_process_holds_a_copy_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "available_memory", lambda: 1000)
+    monkeypatch.setattr(store_module.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1000})())
+    cpu = torch.device("cpu")
+    modes = []
+    for processes in ("1", "4", "8"):
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
+        modes.append(store_module._choose_mode("auto", 110, cpu))
+    assert modes == ["memory", "memmap", "stream"]
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+
+    def no_place() -> Path:
+        raise PermissionError
+
+    monkeypatch.setattr(store_module, "cache_folder", no_place)
+    assert store_module._choose_mode("auto", 110, cpu) == "stream"

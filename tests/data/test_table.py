@@ -141,3 +141,21 @@ def test_no_table(tmp_path: Path) -> None:
     pq.write_table(pa.table(table), tmp_path / "manifest.parquet")
     with pytest.raises(DataError, match="neither image bytes nor a path"):
         read_table(tmp_path)
+
+
+def test_names_that_stand_in_two_files(tmp_path: Path, picture: Picture) -> None:
+    """As a set that was pushed from folders: 0000.png in train and in test."""
+    for split, names in (("train", ["0000.png", "0001.png"]), ("test", ["0000.png"])):
+        images = [{"bytes": picture(tmp_path / name).read_bytes(), "path": name} for name in names]
+        labels = ["happy", "fear"][: len(names)]
+        pq.write_table(pa.table({"image": pa.array(images, IMAGE_TYPE), "label": labels}), tmp_path / f"{split}.parquet")
+    m = read_table(tmp_path)
+    assert sorted(m.ids()) == ["test-000000", "train-000000", "train-000001"]
+    assert "ids" not in str(m.table.schema.metadata or {})
+
+
+def test_paths_of_windows(faces: Path) -> None:
+    (faces / "own.csv").write_text("image,label,split\na\\1.jpg,fear,train\nb\\3.jpg,happy,train\n")
+    m = read_table(faces / "own.csv")
+    assert m.ids() == ["a/1.jpg", "b/3.jpg"]
+    assert m.image_bytes(0)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from evenface.losses import nt_xent, softmax_mse, symmetric_kl
+from evenface.losses import class_similarities, gram_error, nt_xent, softmax_mse, symmetric_kl
 
 
 def numbers(*shape: int, seed: int = 0) -> Tensor:
@@ -62,3 +62,20 @@ def test_gradient_to_both_and_half_precision_in_full(loss: object) -> None:
     a, b = numbers(3, 4).requires_grad_(), numbers(3, 4, seed=1).requires_grad_()
     assert torch.autograd.gradcheck(loss, (a, b))
     assert loss(a.bfloat16(), b.bfloat16()).dtype == torch.float32
+
+
+def test_products_are_float32_under_autocast() -> None:
+    """`@` would be computed in bfloat16 there, whatever its factors are."""
+    x, y = (torch.randn(9, 16, generator=torch.Generator().manual_seed(seed)).requires_grad_() for seed in (0, 1))
+    labels = torch.arange(9) % 3
+    for loss in (
+        lambda: nt_xent(x, y),
+        lambda: gram_error(torch.stack([x, y, x]), y, labels),
+        lambda: class_similarities(x, labels, 3).square().sum(),
+    ):
+        plain = loss()
+        slopes = torch.autograd.grad(plain, x)[0]
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            same = loss()
+        assert torch.equal(same, plain)
+        assert torch.equal(torch.autograd.grad(same, x)[0], slopes)

@@ -138,3 +138,9 @@ def test_wrong_arguments() -> None:
         class_weights([0, 0])
     with pytest.raises(DataError, match=">= 0"):
         class_weights([3, -1])
+
+
+def test_where_classes_are_alike_no_advice_is_given() -> None:
+    even = weight_notes(class_weights([500] * 7), [f"c{i}" for i in range(7)], [500] * 7)[1]
+    assert even.endswith("the classes have nearly as many faces each.")
+    assert "raise beta" not in even

@@ -68,3 +68,11 @@ def test_a_class_without_faces_gives_numbers(tiny: Model, faces: Make) -> None:
     bare = Setting(("a", "b", "c", "d"), [60, 0, 20, 35], epochs=1)
     assert torch.isfinite(create_method("logit_adjust", bare, {}).loss(faces(votes=True), tiny()).total)
     assert torch.isfinite(create_method("logit_adjust", bare, {"when": "test"}).deploy(tiny())(faces().x).logits).all()
+
+
+def test_the_moving_average_goes_with_the_shift(setting: Setting, tiny: Model) -> None:
+    """`--ema` averages the trained network; what is kept of it differs in the bias of its head alone."""
+    model = tiny()
+    kept = create_method("logit_adjust", setting, {"when": "test"}).deploy(model)
+    ours, theirs = dict(kept.named_parameters()), dict(model.named_parameters())
+    assert {name for name in ours if ours[name] is not theirs[name]} == {"head.bias"}

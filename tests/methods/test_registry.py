@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import torch
 
 import evenface.methods
 from evenface.errors import ConfigError
-from evenface.methods import METHODS, Setting, create_method, get_method
+from evenface.methods import METHODS, Options, Setting, create_method, get_method
+from evenface.methods._options import parse
 
 
 OWN = """
@@ -140,3 +142,18 @@ def test_ones_own_file_that_is_broken(tmp_path: Path) -> None:
     file.write_text("x = 1\n")
     with pytest.raises(ConfigError, match="holds no subclass"):
         get_method(f"{file}:Mine")
+
+
+def test_options_without_a_default_and_with_none() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Own(Options):
+        strength: float = dataclasses.field(metadata={"help": "how much", "low": 0})
+        cap: float | None = dataclasses.field(default=None, metadata={"help": "at most", "low": 1})
+
+    with pytest.raises(ConfigError, match=r"Option 'strength' has no default; give it \(--strength\)"):
+        parse(Own, {})
+    assert parse(Own, {"strength": "1e-1"}) == Own(0.1)
+    assert parse(Own, {"strength": 1, "cap": "2"}).cap == 2.0
+    for wrong in ({"strength": 1, "cap": 0.5}, {"strength": 1, "cap": "much"}, {"strength": None}):
+        with pytest.raises(ConfigError, match="Option '"):
+            parse(Own, wrong)

@@ -18,6 +18,7 @@ from evenface.models import backbones, init, timm_nets
 from evenface.models.classifier import Classifier, build_classifier
 from evenface.models.dlib_face import DlibFaceResNet
 from evenface.models.init import load_init
+from evenface.models.networks import build_network
 
 
 NAMES = ("happiness", "fear")
@@ -245,3 +246,13 @@ def test_weights_that_cannot_be_fetched_are_one_clear_line(monkeypatch: pytest.M
     monkeypatch.setattr(timm_nets.timm, "create_model", offline)
     with pytest.raises(ModelError, match=r"cannot be fetched .*--init"):
         load_init(classifier, "pretrained")
+
+
+def test_a_network_with_branches_is_no_start(tmp_path: Path) -> None:
+    bilateral = build_network("bbn", "test_resnet", ("a", "b"), 32, {})
+    save_model(tmp_path / "bbn", bilateral, {}, "# two branches\n")
+    plain = build_classifier("test_resnet", ("a", "b"), 32)
+    before = {key: value.clone() for key, value in plain.state_dict().items()}
+    with pytest.raises(ModelError, match=r"several times \(bbn, ride, sade\), so no plain 'test_resnet' starts from it"):
+        load_init(plain, str(tmp_path / "bbn"))
+    assert all(torch.equal(value, before[key]) for key, value in plain.state_dict().items())

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import csv
+import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import torch
 from PIL import Image
 from torch import Tensor
 
+from evenface.data.manifest import IMAGE_TYPE, Manifest
 from evenface.errors import ConfigError, ModelError
 from evenface.methods import Batch
 from evenface.model_folder import load_model
@@ -215,3 +218,18 @@ def test_a_resume_with_other_unlabelled_faces_is_refused(settings: Settings, fol
         (folder / "3.png").rename(folder / "9.png")
     with pytest.raises(ModelError, match="unlabelled faces are not those"):
         resume(config.folder)
+
+
+def test_coloured_faces_beside_grey_ones_keep_their_colours(settings: Settings, folder: Path, tmp_path: Path) -> None:
+    whole, grey = Manifest.load(Path(str(settings().data_dir))), []
+    for row in range(len(whole)):
+        file = io.BytesIO()
+        Image.open(io.BytesIO(whole.image_bytes(row))).convert("L").save(file, "PNG")
+        grey.append({"bytes": file.getvalue(), "path": None})
+    at = whole.table.column_names.index("image")
+    whole.replace(whole.table.set_column(at, "image", pa.array(grey, IMAGE_TYPE))).save(tmp_path / "grey.parquet")
+    given = {"data_dir": str(tmp_path / "grey.parquet"), "unlabelled": str(folder), "epochs": 1, **UNCHANGED}
+    train(settings(method=f"{FILE}:Pool", **given))
+    for batch in batches():
+        assert torch.equal(batch.x[:, 0], batch.x[:, 1])
+        assert (batch.pool[0][:, 1:] == 0).all()  # red, and not white

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import json
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 from rich.console import Console
+from safetensors.torch import load_file, save_file
 
 from evenface.data.manifest import Manifest
 from evenface.errors import ConfigError, ModelError
@@ -158,3 +161,30 @@ def test_other_settings(stopped: TrainConfig, changes: dict[str, Any]) -> None:
     with_changes(stopped, **changes)
     with pytest.raises(ModelError, match=r"does not fit the settings in config.yaml"):
         resume(stopped.folder)
+
+
+def test_the_start_is_what_the_run_began_with(
+    settings: Settings, tmp_path: Path, at_step: Callable[..., type[BaseException]], assert_same: Callable[..., None]
+) -> None:
+    """Another file under its name, or none, changes neither the weights nor what the run says of its start."""
+    first = train(settings(output="first", epochs=1)).folder
+    begun = str(shutil.copytree(first / "best", tmp_path / "start"))
+    train(settings(output="whole", init=begun))
+    for name, stop in (("other", STEPS + 1), ("gone", 1)):
+        killed = at_step(stop, "kill")
+        with pytest.raises(killed):
+            train(settings(output=name, init=begun))
+        at_step(0, "kill")
+        if name == "other":
+            weights = tmp_path / "start" / "model.safetensors"
+            tensors = {key: value + 1 for key, value in load_file(weights).items()}
+            save_file(tensors, weights)
+        else:
+            shutil.rmtree(begun)
+        resume(tmp_path / name)
+        assert_same(tmp_path / "whole", tmp_path / name)
+        inits = [json.loads((tmp_path / run / "best" / "config.json").read_text())["init"]["sha256"] for run in ("whole", name)]
+        assert inits[0] == inits[1]
+        if name == "other":
+            shutil.rmtree(begun)
+            shutil.copytree(first / "best", begun)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ import torch
 from rich.console import Console
 
 from evenface.data.manifest import Manifest
-from evenface.errors import ConfigError, DataError, TrainingError
+from evenface.errors import ConfigError, DataError, MissingExtra, TrainingError
+from evenface.methods import get_method
+from evenface.methods._options import parse
 from evenface.methods.ce import Ce
 from evenface.model_folder import load_model
 from evenface.runs import evaluate
@@ -208,6 +211,7 @@ def test_ids_left_out_and_a_class_that_is_left_empty(settings: Settings, tmp_pat
     whole = Manifest.load(tiny_set)
     (tmp_path / "drop.txt").write_text("train-000\ntest-001,blurred\n")
     left = load_manifest(settings(exclude=str(tmp_path / "drop.txt")))
+    assert left.notes[-1].startswith("Left out by drop.txt: ")
     assert sorted(set(whole.ids()) - set(left.ids())) == ["test-001", "train-000"]
     train_of_one = [
         name for name, label in zip(whole.ids(), whole.table["label"].to_pylist(), strict=True) if label == whole.class_names[1]
@@ -225,3 +229,47 @@ def test_an_average_that_would_do_nothing_is_refused(settings: Any) -> None:
         train(config)
     assert not config.folder.exists()
     train(settings(method="dmue", ema=0.9, epochs=1, output="branches"))  # what it keeps is a part of the network
+
+
+def test_a_list_of_faces_to_leave_out_says_what_it_did(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "drop.txt").write_text("train-003\ntrain-009\ntest-001\nTrain-3\n")
+    config = settings(exclude=str(tmp_path / "drop.txt"), epochs=1)
+    console = Console(file=io.StringIO(), width=400)
+    train(config, console=console)
+    told = (
+        "Left out by drop.txt: train 2, test 1. With fewer test faces it is another benchmark. "
+        "1 of its 4 ids are none of this set, such as Train-3."
+    )
+    assert told in console.file.getvalue()  # type: ignore[attr-defined]
+    assert told in json.loads((config.folder / "environment.json").read_text())["notes"]
+
+
+def test_a_job_of_several_slurm_tasks(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_NTASKS", "4")
+    monkeypatch.setenv("SLURM_JOB_NAME", "train")
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    assert train(settings(epochs=1)).best_epoch == 1
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "4")
+    with pytest.raises(ConfigError, match="srun -n 1"):
+        train(settings(epochs=1, output="other"))
+
+
+def test_what_ended_before_it_began_is_no_run(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = settings(epochs=1)
+    with monkeypatch.context() as patch:
+        patch.setattr("evenface.training.run.build_optimizer", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            train(config)
+    assert {file.name for file in config.folder.iterdir()} == {"config.yaml", "environment.json"}
+    assert train(config).best_epoch == 1
+    with pytest.raises(ConfigError, match="exists already; go on with it"):
+        train(config)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    monkeypatch.setattr("evenface.training.run.load_manifest", lambda config: 1 / 0)
+    with pytest.raises(MissingExtra, match="--tensorboard"):
+        train(settings(output="board", tensorboard=True))
+
+
+def test_a_beta_that_cannot_work_is_told_before_the_data_are_read() -> None:
+    with pytest.raises(ConfigError, match="beta = 1 makes the class weights 0 / 0"):
+        parse(get_method("rbcf").Options, {"beta": 1.0})

@@ -151,7 +151,7 @@ def run_subset(args: argparse.Namespace) -> int:
     if args.imbalance is None and not args.label_noise:
         raise ConfigError("A subset needs --imbalance or --label-noise.")
     if args.output.suffix != ".parquet":
-        raise ConfigError(f"A subset is a .parquet file; name it {args.output.with_suffix('.parquet')}.")
+        raise ConfigError(f"A subset is a .parquet file; name it {_named(args.output, '.parquet')}.")
     if args.output.exists():
         raise ConfigError(f"{args.output} exists already; choose another -o/--output.")
     manifest = _load(args)
@@ -165,9 +165,20 @@ def run_subset(args: argparse.Namespace) -> int:
         print(note)
     print(f"written   {args.output}: " + ", ".join(f"{split} {sum(manifest.counts(split).values()):,}" for split in manifest.splits))
     print(f"next      evenface train --dataset manifest --data-dir {args.output} ...")
-    if args.dataset != "synthetic" and any(manifest.table["image"].combine_chunks().field("bytes").is_valid().to_pylist()):
+    if args.dataset != "synthetic" and _holds_pictures(manifest):
         print(REAL_FACES)
     return 0
+
+
+def _named(path: Path, suffix: str) -> Path:
+    """The file that was probably meant."""
+    return path.with_suffix(suffix) if path.name else path / f"faces{suffix}"
+
+
+def _holds_pictures(manifest: Manifest) -> bool:
+    import pyarrow.compute as pc
+
+    return bool(pc.any(pc.is_valid(pc.struct_field(manifest.table["image"], "bytes"))).as_py())
 
 
 def run_sheet(args: argparse.Namespace) -> int:
@@ -178,8 +189,8 @@ def run_sheet(args: argparse.Namespace) -> int:
     if not 1 <= args.per_class <= 100 or not 16 <= args.size <= 512:
         raise ConfigError("--per-class is 1 to 100, --size 16 to 512 pixels.")
     if args.output.suffix.lower() != ".png":
-        raise ConfigError(f"A sheet is a .png file; name it {args.output.with_suffix('.png')}.")
-    if args.dataset == "synthetic" and args.data_dir is None:  # drawn at the size of the sheet, without drawing the whole set
+        raise ConfigError(f"A sheet is a .png file; name it {_named(args.output, '.png')}.")
+    if args.dataset == "synthetic" and args.data_dir is None and args.split == "train":  # drawn at its size, not the whole set
         from evenface.data import synthetic
         from evenface.labels import class_set
 

@@ -44,10 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     faces = parser.add_argument_group("faces of a data set")
     faces.add_argument("--dataset", help="default: the run's")
     faces.add_argument("--data-dir", help="where it lies (default: the run's)")
-    faces.add_argument("--split", default="validation", choices=["train", "validation", "test"], help="default: validation")
+    faces.add_argument("--split", choices=["train", "validation", "test"], help="default: validation")
     faces.add_argument("--ids", metavar="ID,ID", help="these faces")
-    faces.add_argument("--per-class", type=int, default=1, metavar="N", help="else so many of each class (default: 1)")
-    faces.add_argument("--seed", type=int, default=0, metavar="N", help="draws them (default: 0)")
+    faces.add_argument("--per-class", type=int, metavar="N", help="else so many of each class (default: 1)")
+    faces.add_argument("--seed", type=int, metavar="N", help="draws them (default: 0)")
 
     photos = parser.add_argument_group("photos")
     photos.add_argument(
@@ -99,8 +99,11 @@ def _check(args: argparse.Namespace) -> None:
     for name, value, low in (("--per-class", args.per_class, 1), ("--check", args.check, 2), ("-j/--workers", args.workers, 1)):
         if value is not None and value < low:
             raise ConfigError(f"{name} must be at least {low}, not {value}.")
-    if args.seed < 0:
+    if args.seed is not None and args.seed < 0:
         raise ConfigError(f"--seed must be at least 0, not {args.seed}.")
+    _refuse_without_effect(args)
+    args.per_class = 1 if args.per_class is None else args.per_class
+    args.seed, args.split = args.seed or 0, args.split or "validation"
     if args.inputs and (args.dataset or args.data_dir or args.ids or args.consistency or args.epochs):
         raise ConfigError("Photos and the faces of a data set are two things; leave out the INPUTs, or the flags about a data set or run.")
     if args.consistency or args.epochs:
@@ -112,6 +115,21 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError("--check follows the class that the model chooses for each face; leave out --classes.")
     if args.output is not None and args.output.exists() and not args.output.is_dir():
         raise ConfigError(f"{args.output} is a file; -o/--output names a folder.")
+
+
+def _refuse_without_effect(args: argparse.Namespace) -> None:
+    """What the faces are is said by the kind of work in three cases, and no flag changes it."""
+    from evenface.errors import ConfigError
+
+    kinds = (
+        ("--check", args.check is not None, "draws its faces by --seed", ("ids", "per_class", "svg")),
+        ("--consistency", args.consistency, "is of the whole split", ("ids", "per_class", "seed", "svg")),
+        ("--epochs", args.epochs, "is of the faces that the run watched", ("dataset", "split", "per_class", "seed")),
+    )
+    for which, wanted, what, flags in kinds:
+        for name in flags if wanted else ():
+            if getattr(args, name) not in (None, False):
+                raise ConfigError(f"{which} {what}; leave out --{name.replace('_', '-')}.")
 
 
 def _list(text: str | None) -> tuple[str, ...] | None:

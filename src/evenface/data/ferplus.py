@@ -243,6 +243,8 @@ class Chooser:
         tied = (judged == judged.max(axis=1, keepdims=True)).sum(axis=1) > 1
         self.ties += int((tied & named).sum())
         contempt = winner == NAMED.index("contempt")
+        if self.rule == "probability":  # shares are of the classes alone, so where contempt has the most votes nobody wins
+            contempt |= (winner == _UNDECIDED) & (judged.argmax(axis=1) == NAMED.index("contempt"))
         nobody = judged[:, len(NAMED) :].max(axis=1) >= judged.max(axis=1)
         told = np.where(contempt, _CONTEMPT, np.where(nobody, _NOBODY, _UNCLEAR))
         why: np.ndarray = np.where(named, told, _NAMELESS)[~keep]
@@ -278,10 +280,13 @@ def _from_parquet(root: Path, choose: Chooser) -> pa.Table:
     parts = []
     for split in SPLITS:
         files = _parquet_files(root, split)
-        there = set(pq.read_schema(files[0]).names)
+        try:
+            there = set(pq.read_schema(files[0]).names)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise _broken(files[0], error) from error
         if not there.issuperset(columns):
             raise DataError(f"{files[0]} lacks the columns {', '.join(sorted(set(columns) - there))}; it is not a FERPlus table.")
-        table = pa.concat_tables([pq.read_table(f, columns=columns + [c for c in own if c in there]) for f in files])
+        table = pa.concat_tables([_read_parquet(f, columns + [c for c in own if c in there]) for f in files])
         image = table["image"].combine_chunks()
         votes = np.stack([table[c].to_numpy() for c in columns[1:]], axis=1)
         emotions = _canonical(table["fer2013_label"].to_pylist()) if "fer2013_label" in there else None
@@ -291,6 +296,17 @@ def _from_parquet(root: Path, choose: Chooser) -> pa.Table:
             part = part.append_column("fer2013_row", table["fer2013_row"].take(pa.array(rows)).combine_chunks())
         parts.append(part)
     return pa.concat_tables(parts)
+
+
+def _read_parquet(path: Path, columns: list[str]) -> pa.Table:
+    try:
+        return pq.read_table(path, columns=columns)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _broken(path, error) from error
+
+
+def _broken(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path} cannot be read ({str(error).splitlines()[0]}); the copy is damaged or cut short, fetch it again.")
 
 
 def _canonical(names: Sequence[str]) -> list[str]:
@@ -320,7 +336,10 @@ def _from_csv(root: Path, choose: Chooser) -> pa.Table:
 
 
 def _read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
-    table = pacsv.read_csv(path, convert_options=pacsv.ConvertOptions(strings_can_be_null=True))
+    try:
+        table = pacsv.read_csv(path, convert_options=pacsv.ConvertOptions(strings_can_be_null=True))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise _broken(path, error) from error
     table = table.rename_columns([name.strip() for name in table.column_names])
     missing = [name for name in columns if name not in table.column_names]
     if missing:

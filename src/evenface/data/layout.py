@@ -91,7 +91,11 @@ def read_list(path: Path) -> list[tuple[str, int]]:
         DataError: a line that has no number in its second column.
     """
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read as a list of images ({error}); it must be text in UTF-8.") from error
+    for number, line in enumerate(text.splitlines(), 1):
         columns = fields(line)
         if not columns:
             continue

@@ -30,8 +30,33 @@ from evenface.files import write_aside
 
 
 SPLITS = ("train", "validation", "test")
+_AT_ONCE = 4096  # rows gathered in one go
+
 IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 _META_KEY = b"evenface"
+
+
+def take_rows(table: pa.Table, rows: Sequence[int] | np.ndarray) -> pa.Table:
+    """The given rows of a table, in the given order.
+
+    `pa.Table.take` puts all chunks of a column into one array first, which cannot hold more than 2 GB of pictures; a filter does not.
+    """
+    wanted = np.asarray(rows, dtype=np.int64)
+    if (np.diff(wanted) > 0).all():
+        return table.filter(_mask(wanted, len(table)))
+    parts = []
+    for start in range(0, len(wanted), _AT_ONCE):
+        here, order = np.unique(wanted[start : start + _AT_ONCE], return_inverse=True)
+        parts.append(table.filter(_mask(here, len(table))).take(pa.array(order)))
+    return pa.concat_tables(parts)
+
+
+def _mask(rows: np.ndarray, length: int) -> pa.Array:
+    if len(rows) and not 0 <= rows[0] <= rows[-1] < length:
+        raise IndexError(f"There are no rows {rows[0]} to {rows[-1]} in a table of {length}.")
+    mask = np.zeros(length, dtype=bool)
+    mask[rows] = True
+    return pa.array(mask)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -89,7 +114,7 @@ class Manifest:
 
     def take(self, rows: Sequence[int] | np.ndarray) -> Manifest:
         """The given rows, in the given order."""
-        return self.replace(self.table.take(pa.array(np.asarray(rows, dtype=np.int64))))
+        return self.replace(take_rows(self.table, rows))
 
     def replace(self, table: pa.Table, **changes: Any) -> Manifest:
         """The same manifest with another table (and other attributes)."""

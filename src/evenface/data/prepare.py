@@ -33,7 +33,7 @@ import torch
 
 from evenface._version import __version__
 from evenface.data.cutting import Cutting, Picture, Stored
-from evenface.data.manifest import IMAGE_TYPE, Manifest
+from evenface.data.manifest import IMAGE_TYPE, Manifest, take_rows
 from evenface.data.shards import (
     DROPPED,
     STATE,
@@ -201,7 +201,7 @@ def _slices(manifest: Manifest, folder: Path, rows: int) -> Iterator[_Slice]:
     for split in manifest.splits:
         here = np.flatnonzero(pc.equal(splits, split).to_numpy())
         whole = here[-1] - here[0] + 1 == len(here)  # then nothing is copied
-        table = manifest.table.slice(here[0], len(here)) if whole else manifest.table.take(pa.array(here))
+        table = manifest.table.slice(here[0], len(here)) if whole else take_rows(manifest.table, here)
         for number, start in enumerate(range(0, len(table), rows)):
             yield _Slice(folder / shard_name(split, number), split, table.slice(start, rows))
 

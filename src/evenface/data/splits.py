@@ -66,15 +66,23 @@ def _by_subject(manifest: Manifest, rows: list[int], wanted: dict[str, int], see
     chosen: list[int] = []
     for i in shuffled(names, seed, "validation"):
         faces = people[names[i]]
-        counts = {name: sum(labels[row] == name for row in faces) for name in {labels[row] for row in faces}}
+        counts = _counts(faces, labels)
         gain = sum(abs(need[name]) - abs(need[name] - n) for name, n in counts.items())
         if gain > 0 and all(left[name] > n for name, n in counts.items()):
             chosen += faces
             for name, n in counts.items():
                 need[name] -= n
                 left[name] -= n
+    if not chosen:  # few people, each with more than is wanted: the one who brings the least too much
+        able = [name for name in names if all(left[label] > n for label, n in _counts(people[name], labels).items())]
+        over = {name: sum(abs(need.get(label, 0) - n) for label, n in _counts(people[name], labels).items()) for name in able}
+        chosen = people[min(able, key=lambda name: (over[name], name))] if able else []
     if not chosen:
         raise DataError(
             f"The {len(people)} subjects of '{manifest.name}' cannot be divided into train and validation; each class needs two people."
         )
     return chosen
+
+
+def _counts(faces: list[int], labels: list[str]) -> dict[str, int]:
+    return {name: sum(labels[row] == name for row in faces) for name in {labels[row] for row in faces}}

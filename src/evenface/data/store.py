@@ -260,11 +260,16 @@ def _choose_mode(mode: str, nbytes: int, device: torch.device) -> str:
         return "memory"
     if mode != "auto":
         return mode
-    if device.type == "cuda" and nbytes < 0.6 * torch.cuda.mem_get_info(device)[0]:
+    together = nbytes * int(os.environ.get("LOCAL_WORLD_SIZE", 1))  # each process of torchrun holds, and writes, a copy of its own
+    free = available_memory() or _SMALL_MACHINE
+    if device.type == "cuda" and nbytes < 0.6 * torch.cuda.mem_get_info(device)[0] and together < 0.8 * free:  # by way of the memory
         return "device"
-    if nbytes < 0.4 * (available_memory() or _SMALL_MACHINE):
+    if together < 0.4 * free:
         return "memory"
-    return "memmap" if nbytes < 0.5 * shutil.disk_usage(cache_folder()).free else "stream"
+    try:
+        return "memmap" if together < 0.5 * shutil.disk_usage(cache_folder()).free else "stream"
+    except OSError:  # no place for a cache
+        return "stream"
 
 
 def _cached_folder(manifest: Manifest, size: int, look: Alignment | None) -> Path:

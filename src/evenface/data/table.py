@@ -12,17 +12,19 @@ are kept as they are. What `Manifest.save` or `evenface data prepare` wrote is r
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from evenface.data.folder import SPLIT_NAMES
 from evenface.data.layout import not_found, present, require_every_class
-from evenface.data.manifest import IMAGE_TYPE, Manifest, require_unique
+from evenface.data.manifest import IMAGE_TYPE, Manifest, require_unique, take_rows
 from evenface.data.shards import is_prepared, read_shards, require_complete
 from evenface.errors import DataError, LabelError
 from evenface.labels import CLASSES, canonical
@@ -34,6 +36,7 @@ or
   train.parquet  test.parquet              (image,label; or shards train-00000-of-00002.parquet)
 """
 IMAGE_COLUMNS = ("file_name", "image", "path", "image_path", "filename", "file", "img")
+_IDS, _OF_PICTURES = b"ids", b"of pictures"  # of a part without a column `id`
 LABEL_COLUMNS = ("label", "labels", "expression", "emotion")
 
 
@@ -59,7 +62,9 @@ def read_table(root: str | Path, *, classes: int = 7) -> Manifest:
     if len(files) == 1 and _is_ours(files[0][1]):
         return Manifest.load(files[0][1])
     parts = [_rows(file, split) for split, file in files]
-    table = pa.concat_tables(parts, promote_options="permissive")
+    if len({name for part in parts for name in part["id"].to_pylist()}) < sum(map(len, parts)):
+        parts = [_by_row(part, file) for part, (_, file) in zip(parts, files, strict=True)]
+    table = pa.concat_tables(parts, promote_options="permissive").replace_schema_metadata()
     folder = path if path.is_dir() else path.parent
     table, notes = _with_files(table, folder)
     require_unique(table, str(path))
@@ -102,14 +107,15 @@ def _rows(path: Path, split: str | None) -> pa.Table:
         raise DataError(f"{path} has no column 'split'; add one with train, validation or test on each row.")
     splits = _splits(table["split"].to_pylist(), path) if split is None else [split] * len(table)
     labels = _labels(_label_values(table, label_name, path), path)
-    image = table[image_name].combine_chunks()
+    image = table[image_name]
     if pa.types.is_struct(image.type):
         image = image.cast(IMAGE_TYPE) if image.type != IMAGE_TYPE else image
-        names: list[str | None] = image.field("path").to_pylist()
+        names: list[str | None] = pc.struct_field(image, "path").to_pylist()
     else:
         names = image.cast(pa.string()).to_pylist()
         if any(name is None for name in names):
             raise DataError(f"{path}: row {names.index(None) + 1} names no image.")
+        names = _from_windows(names, path.parent)
         image = pa.array([{"bytes": None, "path": name} for name in names], type=IMAGE_TYPE)
     if "id" in table.column_names:
         ids = [str(i) for i in table["id"].to_pylist()]
@@ -123,7 +129,23 @@ def _rows(path: Path, split: str | None) -> pa.Table:
         "label": pa.array(labels, pa.string()),
         "image": image,
     }
-    return pa.table(columns | {name: table[name] for name in rest})
+    found = pa.table(columns | {name: table[name] for name in rest})
+    return found if "id" in table.column_names else found.replace_schema_metadata({_IDS: _OF_PICTURES})
+
+
+def _from_windows(names: list[Any], folder: Path) -> list[Any]:
+    """`a\\1.png` is `a/1.png` elsewhere, unless a file is called so."""
+    odd = [name for name in names if "\\" in name]
+    if os.sep == "\\" or not odd or any((folder / name).exists() for name in odd):
+        return names
+    return [name.replace("\\", "/") for name in names]
+
+
+def _by_row(part: pa.Table, file: Path) -> pa.Table:
+    """Where two files name their pictures alike (0000.png in train and in test) a face is called after its file and row."""
+    if (part.schema.metadata or {}).get(_IDS) != _OF_PICTURES:
+        return part
+    return part.set_column(0, "id", pa.array([f"{file.stem}-{row:06d}" for row in range(len(part))], pa.string()))
 
 
 def _load(path: Path) -> pa.Table:
@@ -183,9 +205,8 @@ def _splits(values: list[Any], path: Path) -> list[str]:
 
 def _with_files(table: pa.Table, folder: Path) -> tuple[pa.Table, tuple[str, ...]]:
     """Leaves out the rows whose image is a file that is missing."""
-    image = table["image"].combine_chunks()
-    held = image.field("bytes").is_valid().to_pylist()
-    names = image.field("path").to_pylist()
+    held = pc.is_valid(pc.struct_field(table["image"], "bytes")).to_pylist()
+    names = pc.struct_field(table["image"], "path").to_pylist()
     outside = [row for row, inside in enumerate(held) if not inside]
     if any(names[row] is None for row in outside):
         raise DataError("A row of the table has neither image bytes nor a path.")
@@ -193,4 +214,4 @@ def _with_files(table: pa.Table, folder: Path) -> tuple[pa.Table, tuple[str, ...
     if there.all():
         return table, notes
     gone = {row for row, ok in zip(outside, there.tolist(), strict=True) if not ok}
-    return table.take(pa.array([row for row in range(len(table)) if row not in gone], pa.int64())), notes
+    return take_rows(table, [row for row in range(len(table)) if row not in gone]), notes

@@ -28,13 +28,12 @@ from evenface.errors import ConfigError, ModelError
 from evenface.labels import BASIC
 from evenface.methods.base import Method, Setting
 from evenface.models.classifier import Classifier, build_classifier
-from evenface.models.init import load_init
 from evenface.training.checkpoint import load_state
 from evenface.training.config import TrainConfig, load_config
 from evenface.training.folder import require_new
 from evenface.training.judge import Judge
 from evenface.training.loop import Loop
-from evenface.training.run import build_loop, check_same, fabric_for, open_split, sayer
+from evenface.training.run import build_loop, check_same, fabric_for, normalisation, open_split, sayer, start
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,7 +115,7 @@ def assemble(
 
     torch.manual_seed(config.seed)
     model = build_classifier(config.model, class_names, config.img_size, dropout=config.dropout)
-    init = load_init(model, config.init)
+    init = start(model, config, goes_on=saved is not None)
     setting = Setting(class_names, tuple(train.manifest.counts().values()), config.epochs, batch_size=config.batch_size)
     method: Method
     judge: Judge
@@ -129,7 +128,7 @@ def assemble(
         method = LearnAnswers(options, setting, teacher)
         judge = ByAnswers(held_out, method, fabric.device, precision)
     network = cast(Classifier, method.prepare(model))
-    folder = DistillFolder(config, manifest, train.manifest, init.to_dict(), teacher)
+    folder = DistillFolder(config, manifest, train.manifest, init, teacher)
     sources = [source.to_dict() for source in teacher.sources]
     if saved is not None:
         check_same(saved, folder, manifest)
@@ -139,7 +138,7 @@ def assemble(
         notes = [*manifest.notes, "No label of these faces was looked at."]
         if isinstance(teacher, ModelTeachers):
             notes.append("The training faces per class are those of its teachers.")
-        folder.create(command, {**environment, "teachers": sources, "faces": len(train), "notes": notes})
+        folder.create(command, {**environment, **normalisation(model), "teachers": sources, "faces": len(train), "notes": notes})
     say(f"faces     {manifest.name}: {len(train):,} to learn from, {len(held_out):,} held out, at {config.img_size} px; no label is used")
     if options.all_splits:
         say("          The test faces are among them: no score on them is fair to compare after that.")
@@ -147,7 +146,7 @@ def assemble(
     known = teacher.alignments if isinstance(teacher, ModelTeachers) else ()
     if any(None not in (each, manifest.alignment) and each != manifest.alignment for each in known):
         say("          It knows faces that are cut out in another way than these; expect less of its answers.")
-    say(f"student   {config.model}; {init}")
+    say(f"student   {config.model}; {init['summary']}")
     if options.weight_of_maps > 0 and model.backbone.grid == (1, 1):
         say("          Its map has a single cell at this size, so comparing maps does little; take a larger --img-size.")
     say(f"device    {device}, {precision} ({reason})" + (f", {fabric.world_size} processes" if fabric.world_size > 1 else ""))

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from evenface import zoo
-from evenface.data.choice import at_random, chosen
+from evenface.data.choice import at_random, chosen, named
 from evenface.data.manifest import Manifest
 from evenface.data.store import FaceStore, open_store
 from evenface.errors import ConfigError
@@ -205,7 +205,7 @@ def write_epochs(folder: Path, model: Model, ids: Sequence[str] | None, data_dir
     epochs = read_watched(model.run)
     epochs = [epoch for epoch in epochs if epoch.ids == epochs[-1].ids]
     part = part_of(model, epochs[0].split, None, data_dir)
-    watched = rows_of(part, ",".join(epochs[0].ids), 0)
+    watched = part.take(named(part, list(epochs[0].ids)))
     if ids is not None:
         for name in ids:
             if name not in epochs[0].ids:

@@ -16,6 +16,7 @@ import numpy as np
 from evenface.data.manifest import Manifest
 from evenface.data.store import FaceStore, open_store
 from evenface.data.synthetic import synthetic_manifest
+from evenface.distill.config import METHOD as DISTILLED
 from evenface.errors import ConfigError
 from evenface.labels import CLASSES, require_same
 from evenface.model_folder import ModelConfig
@@ -63,9 +64,10 @@ def read_set(model_path: Path, config: ModelConfig, dataset: str | None, data_di
         LabelError: it has other classes than the model.
     """
     settings = _settings_of_run(model_path)
+    if settings is not None and settings.method == DISTILLED:  # with the classes of its teachers, and perhaps without a data set
+        settings = None if settings.unlabelled is not None else dataclasses.replace(settings, classes=_classes(config))
     if dataset is not None and (settings is None or settings.dataset != dataset):
-        classes: Any = 8 if len(config.class_names) == 8 else 7
-        settings = TrainConfig(dataset=dataset, data_dir=data_dir, classes=classes)
+        settings = TrainConfig(dataset=dataset, data_dir=data_dir, classes=_classes(config))
     elif settings is not None and data_dir is not None:
         settings = dataclasses.replace(settings, data_dir=data_dir)
     if settings is None:
@@ -75,6 +77,10 @@ def read_set(model_path: Path, config: ModelConfig, dataset: str | None, data_di
     manifest = load_manifest(settings)
     require_same(config.class_names, manifest.class_names, f"the data set '{manifest.name}'")
     return manifest
+
+
+def _classes(config: ModelConfig) -> Any:
+    return 8 if len(config.class_names) == 8 else 7
 
 
 def faces_of(manifest: Manifest, config: ModelConfig, split: str, workers: int = 2) -> Faces:

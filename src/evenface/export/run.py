@@ -83,10 +83,14 @@ def export_model(
     if precision == "int8" and manifest is None:
         raise ConfigError("int8 is calibrated on training faces; name a data set with --calibrate-on and --data-dir.")
     sha = zoo.sha256_of(standing(folder) / WEIGHTS)
-    label = folder.parent.name if folder.name == "best" else folder.name
+    whole = Path(os.path.abspath(folder))
+    label = whole.parent.name if whole.name == "best" else whole.name
     texts = to_metadata(config, name=label, precision=precision, weights_sha256=sha)
     made = _make(model, config, texts, format, precision, manifest, calibration_faces, seed)
-    faces = drawn_faces(config) if manifest is None else faces_of(manifest, config, "validation")
+    if manifest is None or "validation" not in manifest.splits:  # as under --protocol paper: test is left alone
+        faces = drawn_faces(config)
+    else:
+        faces = faces_of(manifest, config, "validation")
     reference = TorchRuntime(load_model(folder)[0], device="cpu")  # anew: what the exporters did to `model` must not matter
     exported = _running(made, format)
     _require_any_batch(exported, faces, f"The network '{model.kind}' on {config.architecture}")

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from evenface.losses._numbers import full
+from evenface.losses._numbers import exactly, full
 
 
 def softmax_mse(logits: Tensor, others: Tensor) -> Tensor:
@@ -43,6 +43,7 @@ def nt_xent(features: Tensor, others: Tensor, temperature: float = 0.07) -> Tens
     z = F.normalize(torch.cat([full(features), full(others)]), dim=1)  # (2N, C)
     if n == 0:
         return z.sum()  # zero, and still part of the graph
-    near = z @ z.T / temperature
+    with exactly(z):
+        near = z @ z.T / temperature
     near = near.masked_fill(torch.eye(2 * n, dtype=torch.bool, device=z.device), -torch.inf)
     return F.cross_entropy(near, torch.arange(2 * n, device=z.device).roll(n))

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from evenface.losses._numbers import full
+from evenface.losses._numbers import exactly, full
 
 
 def leave_one_out_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -71,8 +71,9 @@ def gram_error(branches: Tensor, main: Tensor, labels: Tensor) -> Tensor:
     f, g = full(branches), full(main)
     learns = (labels != torch.arange(len(f), device=f.device)[:, None]).to(f.dtype)  # (C, N)
     pairs = learns[:, :, None] * learns[:, None, :]  # (C, N, N)
-    theirs = F.normalize(f @ f.transpose(1, 2) * pairs, dim=2)
-    ours = F.normalize((g @ g.T) * pairs, dim=2)
+    with exactly(f):
+        theirs = F.normalize(f @ f.transpose(1, 2) * pairs, dim=2)
+        ours = F.normalize((g @ g.T) * pairs, dim=2)
     return ((theirs - ours).square().sum((1, 2)) / pairs.sum((1, 2)).clamp_min(1)).mean()
 
 
@@ -87,7 +88,8 @@ def class_similarities(features: Tensor, labels: Tensor, classes: int) -> Tensor
     unit = F.normalize(full(features), dim=1)
     member = F.one_hot(labels, classes).to(unit.dtype)  # (N, C)
     count = member.sum(0)
-    mean = (unit @ unit.T) @ member / count.clamp_min(1)
+    with exactly(unit):
+        mean = (unit @ unit.T) @ member / count.clamp_min(1)
     there = count > 0
     low = mean.masked_fill(~there, torch.inf).amin(1, keepdim=True)
     high = mean.masked_fill(~there, -torch.inf).amax(1, keepdim=True)

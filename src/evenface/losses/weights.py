@@ -94,15 +94,15 @@ def weight_ratio(weights: npt.ArrayLike) -> float:
     return float(w.max() / w.min()) if len(w) else 1.0
 
 
-def uniform_warning(weights: npt.ArrayLike) -> str | None:
-    """The sentence to log when max(B) / min(B) is below 1.1, else None."""
+def uniform_warning(weights: npt.ArrayLike, counts: npt.ArrayLike | None = None) -> str | None:
+    """The sentence to log when max(B) / min(B) is below 1.1, else None; with advice, unless the counts (L,) themselves are alike."""
     ratio = weight_ratio(weights)
     if ratio >= UNIFORM_BELOW:
         return None
-    return (
-        f"The class weights are nearly uniform (max/min {ratio:.3f} < {UNIFORM_BELOW}), so rebalancing does nothing here; "
-        "raise beta (0.9999) or use --weights inverse."
-    )
+    text = f"The class weights are nearly uniform (max/min {ratio:.3f} < {UNIFORM_BELOW}), so rebalancing does nothing here"
+    if counts is not None and weight_ratio(counts) < UNIFORM_BELOW:
+        return f"{text}: the classes have nearly as many faces each."
+    return f"{text}; raise beta (0.9999) or use --weights inverse."
 
 
 def weight_notes(weights: npt.ArrayLike, class_names: Sequence[str], counts: Sequence[int]) -> list[str]:
@@ -110,7 +110,7 @@ def weight_notes(weights: npt.ArrayLike, class_names: Sequence[str], counts: Seq
     w = np.asarray(weights, dtype=np.float64)
     listed = ", ".join(f"{name} {value:.4g}" for name, value in zip(class_names, w, strict=True))
     notes = [f"Class weights B: {listed}; max/min {weight_ratio(w):.2f}."]
-    warning = uniform_warning(w)
+    warning = uniform_warning(w, counts)
     if warning:
         notes.append(warning)
     empty = [f"'{name}'" for name, n in zip(class_names, counts, strict=True) if n == 0]

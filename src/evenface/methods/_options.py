@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import types
 import typing
 from typing import Any
 
@@ -31,8 +32,19 @@ def parse(cls: type[Any], values: dict[str, Any]) -> Any:
         if name not in known:
             message = unknown_name("option", name, known) if known else f"Unknown option '{name}'; this method has none."
             raise ConfigError(message)
-    types = typing.get_type_hints(cls)
-    return cls(**{name: _number(value) if types[name] is float else value for name, value in values.items()})
+    missing = [f.name for f in dataclasses.fields(cls) if f.default is f.default_factory is dataclasses.MISSING and f.name not in values]
+    if missing:
+        raise ConfigError(f"Option '{missing[0]}' has no default; give it (--{missing[0].replace('_', '-')}).")
+    hints = typing.get_type_hints(cls)
+    return cls(**{name: _number(value) if _plain(hints[name]) is float else value for name, value in values.items()})
+
+
+def _plain(kind: Any) -> Any:
+    """`X` of `X | None`; another type as it is."""
+    if typing.get_origin(kind) not in (typing.Union, types.UnionType):
+        return kind
+    kinds = [each for each in typing.get_args(kind) if each is not type(None)]
+    return kinds[0] if len(kinds) == 1 else kind
 
 
 def _number(value: Any) -> Any:
@@ -45,9 +57,11 @@ def _number(value: Any) -> Any:
 
 def check(options: Any) -> None:
     """Raise ConfigError unless every field has its declared type (int, float, bool, str or a Literal) and range."""
-    types = typing.get_type_hints(type(options))
+    hints = typing.get_type_hints(type(options))
     for field in dataclasses.fields(options):
-        value, kind = getattr(options, field.name), types[field.name]
+        value, kind = getattr(options, field.name), _plain(hints[field.name])
+        if value is None and kind is not hints[field.name]:
+            continue
         choices = typing.get_args(kind)
         if typing.get_origin(kind) is typing.Literal:
             if value not in choices:

@@ -54,6 +54,10 @@ class WeightOptions(Options):
         default="sum_to_C", metadata=about("scale of the weights: sum to the classes, mean 1 over the faces, or raw")
     )
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        class_weights((1, 1), self.weights, self.beta)  # it says what is wrong with a beta
+
 
 @dataclass(frozen=True)
 class ConsistencyOptions(Options):

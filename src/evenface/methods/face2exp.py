@@ -107,7 +107,8 @@ class Face2Exp(Method):
         slopes = torch.autograd.grad(own, self._taught(), retain_graph=True, allow_unused=True)
         slope = _flat(torch.zeros_like(p) if g is None else g for p, g in zip(self._taught(), slopes, strict=True))
         self._step = (batch.x, batch.target, self._labelled(model, batch.x, batch.target), slope)
-        late = _flat(self._taught()) @ self.feedback  # only its gradient counts, which is the feedback
+        # Only its gradient counts, which is the feedback. Not `@`, which autocast would compute in half precision.
+        late = (_flat(self._taught()) * self.feedback).sum()
         parts = {"cls": cls, "con": con, "student": student, "feedback": self.feedback.norm()}
         total = cls + o.lam_u * con + student + (late - late.detach())
         return Losses(total, {name: value.detach() for name, value in parts.items()})

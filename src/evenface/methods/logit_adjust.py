@@ -60,7 +60,9 @@ class LogitAdjust(Sum):
     def deploy(self, model: nn.Module) -> nn.Module:
         if self.options.when == "train":
             return model
-        shifted = copy.deepcopy(model)
+        bias = self._head(model).bias
+        shared = {id(t): t for t in (*model.parameters(), *model.buffers()) if t is not bias}
+        shifted = copy.deepcopy(model, shared)  # the modules and the bias are new, the other tensors are the same
         with torch.no_grad():
             self._head(shifted).bias.sub_(self.shift)
         return shifted

@@ -48,6 +48,7 @@ MINIMUM = 0.95
 DLIB_FACE_VARIABLE = "EVENFACE_DLIB_FACE"
 _DLIB_FACE_FILE = "dlib_face_recognition_resnet_model_v1.dat"
 _PREFIXES = ("module.", "state_dict.", "feat_net.", "backbone.", "model.", "net.", "encoder.", "_orig_mod.")
+_BRANCHES = ".copies."  # in the names of `evenface.models.branches`
 _HEADS = ("head.", "fc.", "classifier.", "linear.", "last_linear.", "cls.", "logits.")
 
 
@@ -119,6 +120,11 @@ def load_init(classifier: Classifier, init: str) -> InitReport:
             message = unknown_name("start", init, ("none", "pretrained", "timm:TAG", "dlib-face"))
             raise ConfigError(f"{message} A file of weights ends in {', '.join(SUFFIXES)}.")
     weights = read_weights(path)
+    if any(_BRANCHES in key for key in weights) and not any(_BRANCHES in key for key in backbone.net.state_dict()):
+        raise ModelError(
+            f"{path} is of a network that has its last layers several times (bbn, ride, sade), so no plain '{backbone.name}' starts from "
+            "it; take the run of another method."
+        )
     if backbone.name in backbones.OWN:
         weights.pop("mean", None)  # the colour mean, which is part of the classifier here
     report, fitting = _match(backbone.net.state_dict(), weights)
@@ -128,7 +134,7 @@ def load_init(classifier: Classifier, init: str) -> InitReport:
     backbone.net.load_state_dict(fitting, strict=False)
     if path.name == WEIGHTS:
         values = _config_beside(path)
-        _take_normalisation(classifier, values)
+        take_normalisation(classifier, values)
         report = dataclasses.replace(report, learned_whole=learned_whole(values))
     if isinstance(backbone.net, DlibFaceResNet):
         backbone.net.fold_affines()
@@ -250,7 +256,7 @@ def _config_beside(weights: Path) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
-def _take_normalisation(classifier: Classifier, config: Mapping[str, Any]) -> None:
+def take_normalisation(classifier: Classifier, config: Mapping[str, Any]) -> None:
     """From a model folder's config; those of other makers, which keep none at the top, change nothing."""
     mean, std = config.get("mean"), config.get("std")
     if isinstance(mean, list) and isinstance(std, list) and len(mean) == len(std) == 3:

@@ -16,6 +16,10 @@ from evenface.errors import ConfigError, DataError
 from evenface.training.config import TrainConfig
 
 
+LEFT_OUT_BY = "Left out by"
+"""How the note about `--exclude` begins."""
+
+
 def load_manifest(config: TrainConfig) -> Manifest:
     """The data set of a config with all its splits; the same call for training and for evaluation.
 
@@ -46,7 +50,7 @@ def selection_split(config: TrainConfig) -> str:
 
 
 def without(manifest: Manifest, path: Path) -> Manifest:
-    """The manifest without the ids that a file names, in a form that `evenface.data.exclude` reads.
+    """The manifest without the ids that a file names, in a form that `evenface.data.exclude` reads; a note says of which splits they were.
 
     Raises:
         ConfigError: the file cannot be read, or names no face of the set.
@@ -55,4 +59,12 @@ def without(manifest: Manifest, path: Path) -> Manifest:
     keep = np.array([name not in drop for name in manifest.ids()])
     if keep.all():
         raise ConfigError(f"No face of '{manifest.name}' has an id that {path} lists; it holds one id a line, as in the manifest.")
-    return manifest.take(np.flatnonzero(keep))
+    kept = manifest.take(np.flatnonzero(keep))
+    before, after = ({s: sum(m.counts(s).values()) for s in manifest.splits} for m in (manifest, kept))
+    fewer = ", ".join(f"{split} {before[split] - after[split]:,}" for split in before if after[split] < before[split])
+    note = f"{LEFT_OUT_BY} {path.name}: {fewer}."
+    if after.get("test", 0) < before.get("test", 0):
+        note += " With fewer test faces it is another benchmark."
+    if strange := sorted(drop.difference(manifest.ids())):
+        note += f" {len(strange):,} of its {len(drop):,} ids are none of this set, such as {strange[0]}."
+    return kept.replace(kept.table, notes=(*manifest.notes, note))

@@ -133,8 +133,11 @@ class RunFolder:
             renew(self.path / "best", self.path, minutes=minutes)
 
 
+_BEFORE_THE_FIRST_STATE = {"config.yaml", "environment.json"}
+
+
 def require_new(path: Path, verb: str = "train") -> None:
-    """Refuses a folder that holds something.
+    """Refuses a folder that holds something, but for what a run leaves that ended before it began: it has nothing to go on with.
 
     Args:
         verb: the command that goes on with such a run.
@@ -142,7 +145,8 @@ def require_new(path: Path, verb: str = "train") -> None:
     Raises:
         ConfigError: says how to go on with that run, where it can go on.
     """
-    if path.is_dir() and any(path.iterdir()):
+    there = {file.name for file in path.iterdir()} if path.is_dir() else set()
+    if there - _BEFORE_THE_FIRST_STATE:
         hint = f"go on with it: evenface {verb} --resume {path}, or choose" if (path / "last.ckpt").exists() else "remove it or choose"
         raise ConfigError(f"The run folder {path} exists already; {hint} another -o/--output.")
     if path.exists() and not path.is_dir():

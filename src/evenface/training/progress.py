@@ -44,6 +44,18 @@ class Listeners:
             member.end_epoch(row)
 
 
+def require_tensorboard() -> None:
+    """Tells before the data are read that the package is missing.
+
+    Raises:
+        MissingExtra: it is.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter as SummaryWriter
+    except ImportError:
+        raise MissingExtra("--tensorboard", "tensorboard") from None
+
+
 class Board:
     """Writes each epoch's numbers as TensorBoard events into `folder`.
 
@@ -52,10 +64,9 @@ class Board:
     """
 
     def __init__(self, folder: Path) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise MissingExtra("--tensorboard", "tensorboard") from None
+        require_tensorboard()
+        from torch.utils.tensorboard import SummaryWriter
+
         self._writer = SummaryWriter(str(folder))
 
     def __enter__(self) -> Board:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from typing import Any, Literal, cast
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from rich.console import Console
 
 from evenface.data.manifest import Manifest
@@ -29,15 +31,15 @@ from evenface.errors import ConfigError, ModelError
 from evenface.methods import create_method
 from evenface.methods.base import Method, Picture, Setting
 from evenface.models.classifier import Classifier, build_classifier
-from evenface.models.init import load_init
+from evenface.models.init import load_init, take_normalisation
 from evenface.training.checkpoint import load_state
 from evenface.training.config import TrainConfig, load_config, resolved
-from evenface.training.data import load_manifest, selection_split
+from evenface.training.data import LEFT_OUT_BY, load_manifest, selection_split
 from evenface.training.folder import RunFolder, fingerprint, require_new
 from evenface.training.judge import ByExpressions, Judge
 from evenface.training.loop import Loop
 from evenface.training.optim import build_optimizer
-from evenface.training.progress import Bar, Board, Listeners, Progress
+from evenface.training.progress import Bar, Board, Listeners, Progress, require_tensorboard
 from evenface.training.trainee import Trainee
 from evenface.training.watch import Watched, watched_rows
 
@@ -119,6 +121,8 @@ def assemble(
     if config.batch_size < 2 * fabric.world_size:
         raise ConfigError(f"--batch-size {config.batch_size} is too small for {fabric.world_size} processes; each needs two faces or more.")
 
+    if config.tensorboard:
+        require_tensorboard()
     manifest = load_manifest(config)
     select_split = selection_split(config)
     stores = {name: open_split(manifest, name, config, fabric.device, say) for name in ("train", select_split)}
@@ -129,7 +133,7 @@ def assemble(
 
     torch.manual_seed(config.seed)
     model = build_classifier(config.model, manifest.class_names, config.img_size, dropout=config.dropout)
-    init = load_init(model, config.init)
+    init = start(model, config, goes_on=saved is not None)
     labels = stores["train"].manifest.targets().tolist()
     setting = Setting(manifest.class_names, tuple(counts.values()), config.epochs, config.passes, labels, config.init, config.batch_size)
     method = create_method(config.method, setting, config.method_options)
@@ -137,19 +141,22 @@ def assemble(
     if config.ema is not None and not _part_of(method.deploy(network), network):
         raise ConfigError(f"'{config.method}' keeps a network with an average of its own, so --ema would do nothing; leave it out.")
     pool = _pool(config, method, manifest, stores["train"], fabric.device, say)
-    folder = RunFolder(config, manifest, stores["train"].manifest, select_split, init.to_dict())
+    folder = RunFolder(config, manifest, stores["train"].manifest, select_split, init)
     if saved is not None:
         check_same(saved, folder, manifest, pool)
     elif fabric.is_global_zero:
         environment = {"device": str(device), "precision": precision, "precision_reason": reason, "processes": fabric.world_size}
-        folder.create(command, {**environment, "train_counts": counts, "notes": list(manifest.notes)})
+        folder.create(command, {**environment, **normalisation(model), "train_counts": counts, "notes": list(manifest.notes)})
     say(
         f"data      {manifest.name}: "
         + ", ".join(f"{name} {len(store):,}" for name, store in stores.items())
         + f" faces at {config.img_size} px"
     )
     say(f"train     {', '.join(f'{label} {n:,}' for label, n in counts.items())}")
-    say(f"model     {config.model}; {init}")
+    for note in manifest.notes:
+        if note.startswith(LEFT_OUT_BY):
+            say(f"          {note}")
+    say(f"model     {config.model}; {init['summary']}")
     say(f"method    {', '.join(f'{k} {v}' if k != 'name' else str(v) for k, v in method.describe().items())}")
     if method.uses_maps and model.backbone.grid == (1, 1):
         say(
@@ -223,7 +230,7 @@ def build_loop(
     wrapped, optimizer = fabric.setup(trainee, build_optimizer(trainee, config))
     augmentation = Augmentation(**{field.name: getattr(config, field.name) for field in dataclasses.fields(Augmentation)})
     pictures: dict[Picture, Callable[[torch.Tensor, Share], torch.Tensor]] = {
-        "run": Augmenter(augmentation, mean, grey=train.channels == 1),
+        "run": Augmenter(augmentation, mean, grey=train.channels == 1 and (pool is None or pool.channels == 1)),
         "weak": Weak(),
         "strong": Strong(mean),
     }
@@ -259,6 +266,26 @@ def build_loop(
     return loop
 
 
+def start(model: Classifier, config: TrainConfig, goes_on: bool) -> dict[str, Any]:
+    """Loads the start into a model; what a run keeps of it.
+
+    Args:
+        goes_on: the weights come with the state of a run that began before: what is known of the start is what that run wrote, whatever has
+            become of the file since.
+    """
+    if goes_on:
+        known = json.loads((config.folder / "environment.json").read_text(encoding="utf-8"))
+        if "normalisation" in known and isinstance(known.get("init"), dict):
+            take_normalisation(model, known["normalisation"])
+            return dict(known["init"])
+    return load_init(model, config.init).to_dict()
+
+
+def normalisation(model: Classifier) -> dict[str, Any]:
+    """That of a model, for `environment.json`; a start may bring its own."""
+    return {"normalisation": {"mean": list(model.backbone.mean), "std": list(model.backbone.std)}}
+
+
 def sayer(console: Console | None) -> Callable[[str], None]:
     """A function that prints a line, or does nothing without a console."""
     if console is None:
@@ -275,7 +302,13 @@ def fabric_for(device: torch.device, precision: str) -> Fabric:
         fabric = Fabric(accelerator=device.type, devices=local, num_nodes=world // local, strategy="ddp", precision=kind)
     else:
         devices: Any = [device.index] if device.index is not None else 1
-        fabric = Fabric(accelerator=device.type, devices=devices, precision=kind)
+        if int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
+            raise ConfigError(
+                "srun has started several processes of one and the same training; start one (srun -n 1), or several that work together "
+                "with torchrun."
+            )
+        # By itself Fabric takes a job of several SLURM tasks for several processes, and refuses it.
+        fabric = Fabric(accelerator=device.type, devices=devices, precision=kind, plugins=LightningEnvironment())
     fabric.launch()
     return fabric
 
