@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,11 +16,12 @@ from PIL import Image
 from evenface.cli.main import main
 from evenface.errors import ConfigError, LabelError, ModelError
 from evenface.export import export_model, faces, graph
-from evenface.labels import BASIC
-from evenface.model_folder import load_model
-from evenface.models.classifier import Classifier
+from evenface.labels import BASIC, CLASSES
+from evenface.model_folder import load_model, read_config, save_model
+from evenface.models.classifier import Classifier, build_classifier
 from evenface.runtimes import open_runtime
 from evenface.runtimes.onnx_runtime import OnnxRuntime
+from evenface.training.config import TrainConfig
 
 from .conftest import SIZE, TEMPERATURE, by_hand, noise
 
@@ -92,6 +94,42 @@ def test_a_model_without_data_is_compared_on_drawn_faces(
     told = capsys.readouterr().out
     assert "14 drawn faces, since no data set was named" in told
     assert "recall" not in told
+
+
+def test_runs_whose_settings_say_nothing_of_faces_to_compare_on(
+    warm: Path, photos: Path, tmp_path: Path, by_tracer: None, drawn: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(photos / "validation")
+    taught = {"method": "distill", "method_options": {"teacher": ["x"]}}
+    kinds: dict[str, tuple[dict[str, Any], str]] = {
+        "paper": ({"dataset": "folder", "data_dir": str(photos), "protocol": "paper"}, "drawn faces, since photos has no validation split"),
+        "loose": ({"dataset": "folder", "unlabelled": str(photos), **taught}, "drawn faces, since no data set was named"),
+    }
+    for name, (settings, told) in kinds.items():
+        shutil.copytree(warm, tmp_path / name / "best")
+        (tmp_path / name / "config.yaml").write_text(TrainConfig(**settings, output=str(tmp_path / name)).to_yaml())
+        assert main(["export", str(tmp_path / name), "-o", str(tmp_path / f"{name}.onnx")]) == 0
+        assert told in capsys.readouterr().out
+
+
+def test_a_student_has_the_classes_of_its_teachers(tmp_path: Path) -> None:
+    model = build_classifier("test_resnet", CLASSES, SIZE)
+    save_model(tmp_path / "run" / "best", model, {}, "# eight")
+    for name in CLASSES:
+        for split in ("train", "validation"):
+            (tmp_path / "photos" / split / name).mkdir(parents=True)
+            Image.new("RGB", (SIZE, SIZE)).save(tmp_path / "photos" / split / name / "a.png")
+    settings = TrainConfig(
+        dataset="folder",
+        data_dir=str(tmp_path / "photos"),
+        method="distill",
+        method_options={"teacher": ["x"]},
+        output=str(tmp_path / "run"),
+    )
+    (tmp_path / "run" / "config.yaml").write_text(settings.to_yaml())
+    found = faces.read_set(tmp_path / "run" / "best", read_config(tmp_path / "run" / "best"), None, None)
+    assert found is not None
+    assert set(found.class_names) == set(CLASSES)
 
 
 @pytest.fixture

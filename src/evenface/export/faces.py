@@ -102,12 +102,12 @@ def calibration_batches(manifest: Manifest, config: ModelConfig, count: int, see
     return faces_of(train.take(chosen), config, "train").batches(size)
 
 
-def drawn_faces(config: ModelConfig) -> Faces:
+def drawn_faces(config: ModelConfig, why: str) -> Faces:
     """A few hundred drawn faces, for a model whose data set is not at hand; their labels say nothing about it."""
     names = [name for name in config.class_names if name in CLASSES] or list(CLASSES)
     manifest = synthetic_manifest({"validation": dict.fromkeys(names, DRAWN)})
     store = open_store(manifest, config.img_size, mode="memory")
-    return Faces(f"{len(store):,} drawn faces, since no data set was named", store, None)
+    return Faces(f"{len(store):,} drawn faces, since {why}", store, None)
 
 
 def _settings_of_run(model_path: Path) -> TrainConfig | None:

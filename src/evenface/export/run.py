@@ -87,8 +87,10 @@ def export_model(
     label = whole.parent.name if whole.name == "best" else whole.name
     texts = to_metadata(config, name=label, precision=precision, weights_sha256=sha)
     made = _make(model, config, texts, format, precision, manifest, calibration_faces, seed)
-    if manifest is None or "validation" not in manifest.splits:  # as under --protocol paper: test is left alone
-        faces = drawn_faces(config)
+    if manifest is None:
+        faces = drawn_faces(config, "no data set was named")
+    elif "validation" not in manifest.splits:  # as under --protocol paper; test is left alone
+        faces = drawn_faces(config, f"{manifest.name} has no validation split")
     else:
         faces = faces_of(manifest, config, "validation")
     reference = TorchRuntime(load_model(folder)[0], device="cpu")  # anew: what the exporters did to `model` must not matter
