@@ -105,7 +105,7 @@ def test_words_that_are_odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(tmp_path)
     Path("~x.jpg").touch()
     assert find_inputs(["~x.jpg"]).pictures == (Path("~x.jpg"),)
-    with pytest.raises(ConfigError, match="no file or folder ~nobody-of-that-name/x.jpg"):
+    with pytest.raises(ConfigError, match=r"no file or folder ~nobody-of-that-name/x\.jpg"):
         find_inputs(["~nobody-of-that-name/x.jpg"])
     with pytest.raises(ConfigError, match="no file or folder 20240101120000"):
         find_inputs(["20240101120000"])
