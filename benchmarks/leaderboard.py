@@ -22,7 +22,7 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,7 @@ def _main(args: argparse.Namespace, command: list[str]) -> int:
     if brought:
         print(f"{len(brought)} finished runs are taken from {answers}.", flush=True)
     if not args.anew:
-        _require_all(runs, recipe, place)
+        _require_all(runs, recipe, place, {} if args.table else names_in(answers))
     if args.table:
         write(recipe, runs, place, FINE)
         return 0
@@ -113,9 +113,11 @@ def _main(args: argparse.Namespace, command: list[str]) -> int:
     return 1 if failed else 0
 
 
-def _require_all(runs: Sequence[Run], recipe: Recipe, place: Path) -> None:
-    """No run of the document that is there is lost by writing it again. One that is trained anew, since another starts from its weights,
-    is missing until then; the file has its answers.
+def _require_all(runs: Sequence[Run], recipe: Recipe, place: Path, kept: Collection[str]) -> None:
+    """No run of the document that is there is lost by writing it again.
+
+    Args:
+        kept: runs of which there are answers: what another run starts from is trained anew, and missing until then.
 
     Raises:
         ConfigError: one would be.
@@ -123,7 +125,7 @@ def _require_all(runs: Sequence[Run], recipe: Recipe, place: Path) -> None:
     table = place.with_suffix(".csv")
     if not table.is_file():
         return
-    here = names_in(place.with_suffix(".parquet")) | {run.folder.name for run in runs if state_of(run, recipe.split, recipe.tta).done}
+    here = {run.folder.name for run in runs if run.folder.name in kept or state_of(run, recipe.split, recipe.tta).done}
     there = {row["folder"] for row in csv.DictReader(table.read_text(encoding="utf-8").splitlines())}
     if lost := len(there - here):
         raise ConfigError(

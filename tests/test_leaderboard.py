@@ -176,6 +176,19 @@ def test_a_document_keeps_the_runs_that_it_has(leaderboard: Any, recipe: Path, t
     assert leaderboard.main(words) == 2
     assert "has 2 runs of which neither the folders nor the answers are here" in capsys.readouterr().err
     assert (tmp_path / "board.csv").read_text() == before
+    for run in runs:
+        shutil.rmtree(run.folder, ignore_errors=True)
+        finish(run)
+    assert leaderboard.main([*words, "--anew"]) == 0
+    values = yaml.safe_load(recipe.read_text())
+    values["runs"]["rbcf"]["lr"] = 0.5  # its answers are in the file, and are none of this recipe
+    recipe.write_text(yaml.safe_dump(values, sort_keys=False))
+    assert leaderboard.main(words) == 2
+    values["runs"]["rbcf"].pop("lr")
+    recipe.write_text(yaml.safe_dump(values, sort_keys=False))
+    for run in runs[1:]:
+        shutil.rmtree(run.folder)
+    (tmp_path / "board.parquet").unlink()
     assert leaderboard.main([*words, "--anew"]) == 0
     assert len((tmp_path / "board.csv").read_text().splitlines()) == 2
 

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from evenface._version import __version__
 from evenface.calibration import Calibration
 from evenface.errors import ModelError, StorageError
-from evenface.model_folder import ModelConfig, load_model, read_card, read_config, rewrite, save_model
+from evenface.model_folder import ModelConfig, learned_whole, load_model, read_card, read_config, rewrite, save_model
 from evenface.models.classifier import Classifier, build_classifier
 
 
@@ -286,3 +286,8 @@ def test_weights_that_float16_cannot_tell_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"head\.weight hold values that float16 cannot tell; keep this model in float32"):
         save_model(tmp_path / "m", model, {"weights_dtype": "float16"}, "")
     assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize("values", [{"method": "dino"}, {"teachers": 3, "init": "x"}, {"init": {"learned_whole": "ferplus"}}, {}])
+def test_configs_of_other_makers_tell_of_no_test_faces(values: dict[str, Any]) -> None:
+    assert learned_whole(values) == ()

@@ -387,7 +387,7 @@ def test_own_faces_that_have_changed_are_other_faces(run: Path, tmp_path: Path) 
     config = yaml.safe_load((run / "config.yaml").read_text())
     (run / "config.yaml").write_text(yaml.safe_dump({**config, "data_dir": str(where)}))
     for use in (evaluate, calibrate):
-        with pytest.raises(DataError, match=r"they have changed since. Score it on them as on other data, with --data-dir .*mine.parquet"):
+        with pytest.raises(DataError, match=r"they have changed since\. Take them as other data, with --data-dir .*mine\.parquet"):
             use(run, device="cpu")
     assert evaluate(run, data_dir=str(where), device="cpu").metrics_file == run / "metrics-tiny-test.json"
 
@@ -398,6 +398,9 @@ def test_a_list_of_left_out_faces_that_has_gone_is_told(run: Path, tmp_path: Pat
     for words in ({}, {"data_dir": config["data_dir"]}):
         with pytest.raises((ConfigError, DataError), match=r"out\.txt"):
             evaluate(run, device="cpu", **words)
+    others = faces(CLASSES)
+    others.replace(others.table, name="others").save(tmp_path / "others.parquet")
+    assert evaluate(run, data_dir=str(tmp_path / "others.parquet"), device="cpu").metrics_file.name == "metrics-others-test.json"
 
 
 def test_what_cannot_be_kept_is_told_before_the_work(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -434,3 +437,13 @@ def test_seeds_stay_together_when_their_folder_is_renamed(run: Path, tmp_path: P
         evaluate(place / f"second{seed}", device="cpu")
     place.rename(tmp_path / "new")
     assert [m.seeds for m in compare([tmp_path / "new" / f"second{s}" for s in (0, 1)], resamples=50)[0].methods] == [(0, 1)]
+
+
+def test_runs_called_as_a_start_are_none(run: Path, tmp_path: Path) -> None:
+    for name in ("none", "pretrained"):
+        shutil.copytree(run, tmp_path / name)
+        config = yaml.safe_load((tmp_path / name / "config.yaml").read_text())
+        (tmp_path / name / "config.yaml").write_text(yaml.safe_dump({**config, "init": name, "seed": len(name)}))
+        evaluate(tmp_path / name, device="cpu")
+    found = compare([tmp_path / "none", tmp_path / "pretrained"], resamples=50)[0].methods
+    assert [m.method.rpartition("init=")[2] for m in found] == ["none", "pretrained"]

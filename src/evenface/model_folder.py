@@ -225,9 +225,11 @@ def learned_whole(values: Mapping[str, Any]) -> tuple[str, ...]:
     """Data sets whose test faces a model has learned from, by its `config.json`: it was distilled on all splits (`--all-splits`), or its
     start or its teachers were.
     """
-    sources = [values.get("init"), *(values.get("teachers") or ())]
-    found = {str(name) for source in sources if isinstance(source, dict) for name in source.get("learned_whole") or ()}
-    if (values.get("method") or {}).get("all_splits"):
+    teachers, method = values.get("teachers"), values.get("method")  # whatever the config of another maker says
+    sources = [values.get("init"), *(teachers if isinstance(teachers, list) else [])]
+    known = [source.get("learned_whole") for source in sources if isinstance(source, dict)]
+    found = {str(name) for names in known if isinstance(names, list | tuple) for name in names}
+    if isinstance(method, dict) and method.get("all_splits"):
         found.add(str(values.get("dataset")))
     return tuple(sorted(found))
 

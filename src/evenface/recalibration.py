@@ -82,7 +82,7 @@ def calibrate(
     manifest, settings, own_data = data_of(config, run, dataset, data_dir, about, split)
     part = manifest.split(split)
     require_every_class(part.counts(), split)  # told now, as a place that cannot be written, and not after the work
-    require_writable(folder)
+    require_writable(folder.absolute().parent)  # the folder is written anew beside itself
     look = None if own_data else learned_look(about)
     store = open_store(part, about.img_size, device=chosen, mode=settings.store, workers=workers, look=look)
     found = predict(model.to(chosen), store, batch_size=batch_size, device=chosen, precision=kind, progress=progress)

@@ -35,7 +35,9 @@ def labels_of(runs: Sequence[tuple[Path, TrainConfig, ModelConfig]]) -> list[str
 
 
 def _moved(init: str, folder: Path) -> str:
-    """Where the start of a run lies now: beside it, if the folder of both was renamed or moved."""
+    """Where the start of a run lies now: beside it, if the folder of both was renamed or moved. A run keeps whole paths."""
+    if not Path(init).is_absolute():
+        return init
     inside = Path(init).parts[-2:] if Path(init).name == "best" else Path(init).parts[-1:]
     place = folder.resolve().parent.joinpath(*inside)
     return str(place) if not Path(init).exists() and place.exists() else init

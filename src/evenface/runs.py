@@ -342,13 +342,12 @@ def _read(
         if data_dir is None:
             manifest, own = read(settings)
             if not own and train_ids(run):
+                where = "" if config.data_dir is None else f", with --data-dir {shlex.quote(config.data_dir)}"
                 raise DataError(
                     f"The training faces of {manifest.name} are not those that {run} learned from: they have changed since. "
-                    f"Score it on them as on other data, with --data-dir {shlex.quote(str(config.data_dir))}."
+                    f"Take them as other data{where}."
                 )
             return manifest, settings, True
-        if config.exclude is not None and not Path(config.exclude).is_file():
-            raise ConfigError(f"{run} learned without the faces of {config.exclude}, which is not here; put that list back to score it.")
         settings = dataclasses.replace(settings, data_dir=str(Path(data_dir).resolve()))
         with contextlib.suppress(ConfigError, DataError):  # on other data these settings may not work, and do not apply
             manifest, own = read(settings)
@@ -359,7 +358,11 @@ def _read(
         raise ConfigError(f"{run} is a model without its data; say what to score it on with --dataset and --data-dir.")
     protocol: Any = "validation" if split == "validation" else "paper"  # nothing is set aside but where it is asked for
     settings = TrainConfig(dataset=name, data_dir=data_dir, classes=classes, protocol=protocol)
-    return load_manifest(settings), settings, False
+    manifest = load_manifest(settings)
+    listed = None if config is None else config.exclude
+    if listed is not None and not Path(listed).is_file() and manifest.name == about.dataset:  # perhaps its own, perhaps not
+        raise ConfigError(f"{run} learned without the faces of {listed}, which is not here; put that list back to score it on '{name}'.")
+    return manifest, settings, False
 
 
 def chosen_on(about: ModelConfig, split: str) -> bool:

@@ -96,6 +96,16 @@ def test_links_keep_their_names_and_each_file_is_looked_at_once(tmp_path: Path, 
     assert copies == [name.replace("in/", "out/").replace(".jpg", ".png") for name in names]
     assert find_inputs(["in", "in/a.jpg", str(tmp_path / "in" / "a.jpg")]).pictures == found.pictures
     assert len(find_inputs(["in/**/*.jpg"]).pictures) == len(names)  # through the loop it would be 40 times as many
+    real = tmp_path / "years"
+    (real / "2024" / "deep").mkdir(parents=True)
+    for name in ("2024/a.jpg", "2024/deep/b.jpg"):
+        (real / name).touch()
+    for name, target in (("a-link", "2024"), ("deep-link", "2024/deep"), ("up", "..")):
+        (real / name).symlink_to(target)
+    found = [str(path.relative_to(real)) for path in find_inputs([str(real)]).pictures]
+    assert found[:2] == ["2024/a.jpg", "2024/deep/b.jpg"]  # under their own names, and once
+    assert all(name.startswith("up/") for name in found[2:])
+    assert not any("years" in name for name in found)
     (tmp_path / "in" / "a.png").touch()  # the twin of a file that was named in another way
     twins = find_inputs(["in/a.jpg", str(tmp_path / "in" / "a.png")])
     assert [twins.place(path, Path("out"), ".jpg").name for path in twins.pictures] == ["a.jpg.jpg", "a.png.jpg"]

@@ -74,6 +74,10 @@ def test_a_folder_of_other_work_is_refused(tiny: Path, folder: Path, tmp_path: P
         predict_shards(inputs, out, settings(tiny, size=4))
     with pytest.raises(ConfigError, match="begun with other files"):
         predict_shards(find_inputs([str(folder / "1.png")]), out, settings(tiny))
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "predict.json").write_text("{}")
+    with pytest.raises(ConfigError, match="begun with other files"):
+        predict_shards(inputs, tmp_path / "old", settings(tiny))
     with pytest.raises(ConfigError, match="holds something else"):
         predict_shards(inputs, folder, settings(tiny))
     with pytest.raises(ConfigError, match="is a file"):

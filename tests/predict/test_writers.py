@@ -207,3 +207,5 @@ def test_a_reader_that_has_gone_at_the_end_is_no_error_of_ours(monkeypatch: pyte
     monkeypatch.setattr("sys.stdout", Gone())
     with pytest.raises(BrokenPipeError), open_writer(None, "json", CLASSES):
         pass
+    with pytest.raises(ValueError, match="ours"), open_writer(None, "json", CLASSES):
+        raise ValueError("ours")

@@ -153,6 +153,11 @@ def test_the_data_that_were_named_and_no_others(squares: Path, tmp_path: Path) -
     files = stored(run, "test", "none", "model", Data("folder", str(other)))
     assert files is not None
     assert files[1] == run_folder / "metrics-other-test.json"
+    more = other / "test" / "fear" / "late.png"
+    more.write_bytes(next((other / "test" / "fear").iterdir()).read_bytes())  # one face more than was scored
+    assert stored(run, "test", "none", "model", Data("folder", str(other))) is None
+    with pytest.raises(DataError, match="does not exist"):
+        stored(run, "test", "none", "model", Data("folder", str(tmp_path / "typo")))
     namesake = tmp_path / "elsewhere" / "other"  # another set of that name
     shutil.copytree(other, namesake)
     for file in (namesake / "test" / "anger").iterdir():

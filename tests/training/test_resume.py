@@ -188,3 +188,19 @@ def test_the_start_is_what_the_run_began_with(
         if name == "other":
             shutil.rmtree(begun)
             shutil.copytree(first / "best", begun)
+
+
+@pytest.mark.parametrize("content", [None, "no JSON", "{}"])
+def test_a_lost_record_of_the_start_stops_no_resume(
+    content: str | None, settings: Settings, at_step: Callable[..., type[BaseException]]
+) -> None:
+    config = settings()
+    killed = at_step(2, "kill")
+    with pytest.raises(killed):
+        train(config)
+    at_step(0)
+    record = config.folder / "environment.json"
+    record.unlink()
+    if content is not None:
+        record.write_text(content)
+    assert resume(config.folder).best_epoch in (1, 2)

@@ -22,6 +22,7 @@ from evenface.methods._options import parse
 from evenface.methods.ce import Ce
 from evenface.model_folder import load_model
 from evenface.runs import evaluate
+from evenface.training import run as run_module
 from evenface.training.checkpoint import load_state
 from evenface.training.config import TrainConfig, load_config
 from evenface.training.data import load_manifest
@@ -260,7 +261,7 @@ def test_what_ended_before_it_began_is_no_run(settings: Settings, monkeypatch: p
         patch.setattr("evenface.training.run.build_optimizer", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             train(config)
-    assert {file.name for file in config.folder.iterdir()} == {"config.yaml", "environment.json"}
+    assert not config.folder.exists()
     assert train(config).best_epoch == 1
     with pytest.raises(ConfigError, match="exists already; go on with it"):
         train(config)
@@ -268,6 +269,20 @@ def test_what_ended_before_it_began_is_no_run(settings: Settings, monkeypatch: p
     monkeypatch.setattr("evenface.training.run.load_manifest", lambda config: 1 / 0)
     with pytest.raises(MissingExtra, match="--tensorboard"):
         train(settings(output="board", tensorboard=True))
+
+
+def test_a_folder_that_another_run_has_just_made_is_left_alone(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, plain = settings(epochs=1), run_module.load_manifest
+
+    def slowly(config: TrainConfig) -> Manifest:
+        config.folder.mkdir(parents=True)
+        (config.folder / "config.yaml").write_text("of another process")
+        return plain(config)
+
+    monkeypatch.setattr(run_module, "load_manifest", slowly)
+    with pytest.raises(ConfigError, match="exists already"):
+        train(config)
+    assert (config.folder / "config.yaml").read_text() == "of another process"
 
 
 def test_a_beta_that_cannot_work_is_told_before_the_data_are_read() -> None:

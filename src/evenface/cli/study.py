@@ -99,7 +99,10 @@ def run(args: argparse.Namespace) -> int:
     kept = Restored([], [])
     if args.keep is not None:
         check_one_set({str(each): dataclasses.asdict(each.config) for each in runs}, recipe.split)
-        told = lambda text: say(out, f"kept      {text}")  # noqa: E731
+
+        def told(text: str) -> None:
+            say(out, f"kept      {text}")
+
         kept = restore(runs, args.keep, recipe.split, recipe.tta, write=not args.dry_run, say=told)
     if args.dry_run:
         _list(out, recipe, whole, runs, output, args.jobs, kept)

@@ -90,7 +90,7 @@ def data_stats(manifest: Manifest, beta: float = 0.999, workers: int | None = No
         factor = imbalance_factor(counts["train"])
         b = class_weights(train, "effective", beta, "sum_to_C")
         weights = {name: float(value) for name, value in zip(manifest.class_names, b, strict=True)}
-        ratio, warning = float(weight_ratio(b)), uniform_warning(b)
+        ratio, warning = float(weight_ratio(b)), uniform_warning(b, train)
     scan = scan_images(manifest, workers)
     ids = manifest.ids()
     twins = scan.in_train(splits)

@@ -139,6 +139,8 @@ def assemble(
         if isinstance(teacher, ModelTeachers):
             notes.append("The training faces per class are those of its teachers.")
         folder.create(command, {**environment, **normalisation(model), "teachers": sources, "faces": len(train), "notes": notes})
+        if stack is not None:
+            stack.push(folder.forget)
     say(f"faces     {manifest.name}: {len(train):,} to learn from, {len(held_out):,} held out, at {config.img_size} px; no label is used")
     if options.all_splits:
         say("          The test faces are among them: no score on them is fair to compare after that.")

@@ -56,7 +56,7 @@ def _number(value: Any) -> Any:
 
 
 def check(options: Any) -> None:
-    """Raise ConfigError unless every field has its declared type (int, float, bool, str or a Literal) and range."""
+    """Raise ConfigError unless every field has its declared type (int, float, bool, str or a Literal; None where it may be) and range."""
     hints = typing.get_type_hints(type(options))
     for field in dataclasses.fields(options):
         value, kind = getattr(options, field.name), _plain(hints[field.name])

@@ -124,17 +124,22 @@ def _below(folder: Path, word: str, unreadable: list[tuple[Path, str]]) -> list[
 
 
 def _walk(folder: Path, unreadable: list[tuple[Path, str]]) -> Iterator[Path]:
-    """The files below a folder and the folders that are linked there, each folder once."""
+    """The files below a folder, and below what is linked there from elsewhere; each folder once."""
 
     def failed(error: OSError) -> None:
         unreadable.append((Path(error.filename), error.strerror or str(error)))
 
-    seen = {os.path.realpath(folder)}
+    root = os.path.realpath(folder)
+    seen = {root}
     for place, folders, names in os.walk(folder, followlinks=True, onerror=failed):
-        wanted = sorted(name for name in folders if not name.startswith("."))
-        real = {name: os.path.realpath(Path(place) / name) for name in wanted}
-        folders[:] = [name for name in wanted if real[name] not in seen]
-        seen |= {real[name] for name in folders}
+        kept = []
+        for name in sorted(name for name in folders if not name.startswith(".")):
+            real = os.path.realpath(Path(place) / name)
+            inside = real == root or real.startswith(os.path.join(root, ""))  # a link to it: it is come by under its own name
+            if real not in seen and not (inside and (Path(place) / name).is_symlink()):
+                seen.add(real)
+                kept.append(name)
+        folders[:] = kept
         for name in sorted(names):
             path = Path(place) / name
             if is_image(path) or (is_video(path) and not name.startswith(".")):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -131,14 +132,17 @@ def require_apart(inputs: Inputs, draw: Path | None, output: Path | None = None)
     Raises:
         ConfigError: one would.
     """
+    if draw is None and output is None:
+        return
     given = {os.path.realpath(path) for path in inputs.files}
     if output is not None and os.path.realpath(output) in given:
         raise ConfigError(f"{output} is looked at; give -o/--output another name.")
     if draw is None:
         return
+    films, real = set(inputs.films), functools.cache(os.path.realpath)  # of a few folders, for many files
     for path in inputs.files:
-        copy = inputs.place(path, draw, ".mp4" if path in inputs.films else ".jpg")
-        if os.path.realpath(copy) in given or os.path.realpath(copy.parent) == os.path.realpath(path.parent):
+        copy = inputs.place(path, draw, ".mp4" if path in films else ".jpg")
+        if os.path.join(real(copy.parent), copy.name) in given or real(copy.parent) == real(path.parent):
             raise ConfigError(f"The annotated copy of {path} would lie among what is looked at; give --draw another folder.")
 
 

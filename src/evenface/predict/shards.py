@@ -169,9 +169,10 @@ def _is_begun(out: Path, about: Mapping[str, Any]) -> bool:
 
 def _flags(about: Mapping[str, Any]) -> dict[str, Any]:
     """What a folder is for, by the flags that a person types."""
-    model = {f"--{'model' if name == 'name' else name.replace('_', '-')}": value for name, value in about["recognizer"].items()}
-    return {"files": (about["files"], about["names"]), "--every": about["every"], "--smoothing": about["smoothing"],
-            "--shard-size": about["size"], **model}  # fmt: skip
+    named = about.get("recognizer", {}).items()
+    model = {f"--{'model' if name == 'name' else name.replace('_', '-')}": value for name, value in named}
+    own = {"--every": "every", "--smoothing": "smoothing", "--shard-size": "size"}
+    return {"files": (about.get("files"), about.get("names")), **{flag: about.get(name) for flag, name in own.items()}, **model}
 
 
 def _here(recognizer: Recognizer, shards: Sequence[Shard], out: Path, settings: ShardSettings, workers: int) -> Iterator[None]:

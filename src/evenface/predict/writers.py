@@ -175,9 +175,9 @@ class Writer:
             elif kind is not None and self.count and self._keep_partial:
                 self.partial = self.path.with_name(f"{self.path.stem}.partial{self.path.suffix}")
                 os.replace(self._aside, self.partial)
-        except BrokenPipeError:
-            raise
         except OSError as failed:
+            if kind is None and isinstance(failed, BrokenPipeError):
+                raise
             if kind is None:
                 raise cannot_write(self.path or Path("standard output"), failed) from failed
         finally:

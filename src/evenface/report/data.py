@@ -7,15 +7,22 @@ data.of(run, "test")            # Place(prefix="mine-", ids={"test/happy/1.jpg",
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
+import shlex
 from typing import TYPE_CHECKING
 
-from evenface.errors import EvenfaceError
+from evenface.run_labels import train_ids
 from evenface.runs import data_of
 
 
 if TYPE_CHECKING:
     from evenface.report.gather import Run
+
+
+_OF_DATA = (
+    *("dataset", "data_dir", "classes", "labels", "exclude", "unlabelled", "protocol", "val_fraction", "data_seed", "imbalance"),
+    *("imbalance_reading", "label_noise", "method", "method_options"),
+)
+"""Settings of a run on which it depends what its data are."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +31,7 @@ class Place:
 
     Attributes:
         prefix: of the files' names: none for the run's own data.
-        ids: of the split's faces; None where no data were named, or where they cannot be read.
+        ids: of the split's faces; None where no data were named.
     """
 
     prefix: str = ""
@@ -37,29 +44,28 @@ class Data:
 
     dataset: str | None = None
     data_dir: str | None = None
-    _known: dict[tuple[str, str], Place] = dataclasses.field(default_factory=dict)
+    _known: dict[str, Place] = dataclasses.field(default_factory=dict)
 
     def of(self, run: Run, split: str) -> Place:
-        """The data as they stand to a run; read once."""
+        """The data as they stand to a run; read once for runs that would read them alike.
+
+        Raises:
+            DataError, LabelError, ConfigError: they cannot be read, or have other classes than the model.
+        """
         if self.dataset is None and self.data_dir is None:
             return Place()
-        if (run.name, split) not in self._known:
-            self._known[run.name, split] = self._read(run, split)
-        return self._known[run.name, split]
+        settings = None if run.config is None else [getattr(run.config, name) for name in _OF_DATA]
+        key = repr((settings, train_ids(run.scores), run.about.class_names, run.about.dataset, split))
+        if key not in self._known:
+            self._known[key] = self._read(run, split)
+        return self._known[key]
 
     def flags(self) -> str:
         """As they are typed."""
-        from shlex import quote
-
         given = (("--dataset", self.dataset), ("--data-dir", self.data_dir))
-        return "".join(f" {flag} {quote(value)}" for flag, value in given if value is not None)
+        return "".join(f" {flag} {shlex.quote(value)}" for flag, value in given if value is not None)
 
     def _read(self, run: Run, split: str) -> Place:
-        try:
-            manifest, _, own = data_of(run.config, run.scores, self.dataset, self.data_dir, run.about, split)
-            ids = frozenset(manifest.split(split).ids())
-        except (EvenfaceError, OSError):
-            named = Path(self.data_dir or "").name or self.dataset
-            own = run.config is None or self.dataset in (None, run.config.dataset)
-            return Place("" if own else f"{named}-")
+        manifest, _, own = data_of(run.config, run.scores, self.dataset, self.data_dir, run.about, split)
+        ids = frozenset(manifest.split(split).ids()) if split in manifest.splits else frozenset()
         return Place("" if own or run.config is None else f"{manifest.name}-", ids)

@@ -130,7 +130,7 @@ class Scores:
 
     @property
     def optimistic(self) -> bool:
-        """Whether an epoch was chosen, or under a prior a calibration fitted, on these very images."""
+        """Whether they are no estimate for new faces: a model learned from these, or has its epoch or calibration from them."""
         return any(bool(m.get("optimistic")) for m in self.metrics)
 
 
@@ -195,7 +195,7 @@ def stored(run: Run, split: str, tta: str, prior: str, data: Data = OWN) -> tupl
     then = read_metrics(metrics)
     if then.get("epoch") != run.epoch or (prior != "model" and then.get("calibration") != run.about.calibration):
         return None
-    if place.ids is not None and not set(read_predictions(predictions).ids) <= place.ids:
+    if place.ids is not None and {*read_predictions(predictions).ids, *then.get("unreadable", ())} != place.ids:
         return None
     return predictions, metrics
 

@@ -59,7 +59,6 @@ def open_runtime(
         runtime: one of `RUNTIMES`.
         device: for torch; the others compute on the CPU.
         precision: fp32, bf16 or auto, for torch and OpenVINO; an ONNX file has its own.
-
         threads: that ONNX Runtime and OpenVINO compute with; None leaves it to them. torch has its own setting.
 
     Raises:

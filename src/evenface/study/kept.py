@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,7 +39,7 @@ from evenface.zoo import KEPT, sha256_of
 
 _FACES = ["id", "label", "duplicate_of_train"]
 _ABOUT = ("schema_version", "architecture", "class_names", "mean", "std", "img_size", "train_counts", "method", "dataset", "evenface")
-_SCORES = ("dataset", "seeds", "model", "tta", "prior", "selection", "epoch", "optimistic")
+_SCORES = ("dataset", "seeds", "model", "tta", "prior", "selection", "epoch", "optimistic", "learned_from", "init_sha256")
 _MADE = ("evenface", "device", "precision", "packages", "train_counts", "data_ids")
 
 
@@ -77,10 +78,10 @@ def restore(
     if not file.is_file():
         return Restored([], [])
     table = _read(file, split, tta)
-    kept = set()
+    kept, start = set(), functools.cache(_start)  # which the seeds of a study share
     for run in runs:
         if run.folder.name in table.column_names:
-            changed = _changed(run, _facts_of(table, run, file))
+            changed = _changed(run, _facts_of(table, run, file), start)
             if changed is None:
                 kept.add(run.folder)
             elif not (run.folder / "config.yaml").is_file():
@@ -216,21 +217,21 @@ def _facts_of(table: pa.Table, run: Run, file: Path) -> dict[str, Any]:
         raise _unusable(file, run, error) from error
 
 
-def _changed(run: Run, facts: Mapping[str, Any]) -> str | None:
+def _changed(run: Run, facts: Mapping[str, Any], start: Callable[[str], str | None]) -> str | None:
     """What was another when the answers were kept, as text: a default that has changed since, or the file that the run starts from."""
     now, default = matter(run.config), TrainConfig()
     for name, was in facts["settings"].items():
         if name in now and was != now[name]:
             return f"{name} {was!r}, not {now[name]!r}"
-    if facts.get("start") is not None and _start(run) not in (None, facts["start"]):
+    if facts.get("start") is not None and start(run.config.init) not in (None, facts["start"]):
         return f"another start, and {run.config.init} has changed"
     new = [name for name in now if name not in facts["settings"] and name not in PLACED and now[name] != getattr(default, name)]
     return f"before there was {new[0]}" if new else None
 
 
-def _start(run: Run) -> str | None:
-    """The SHA-256 of the weights that a run starts from; None where they are not here."""
-    path = Path(run.config.init).expanduser()
+def _start(init: str) -> str | None:
+    """The SHA-256 of the weights that a start names; None where they are not here."""
+    path = Path(init).expanduser()
     with contextlib.suppress(ModelError):
         folder = model_folder_of(path)
         path = path if folder is None else folder / WEIGHTS

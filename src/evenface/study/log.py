@@ -12,6 +12,8 @@ import shutil
 from pathlib import Path
 from typing import IO
 
+from evenface.training.stillborn import is_stillborn
+
 
 def log_of(folder: Path) -> Path:
     """Where a run's log lies now."""
@@ -29,7 +31,10 @@ def open_log(folder: Path) -> IO[bytes] | None:
     if not _locked(log):
         log.close()
         return None
-    _clear_stillborn(folder)
+    if is_stillborn(folder):
+        if (folder / "study.log").exists():
+            (folder / "study.log").rename(_beside(folder))
+        shutil.rmtree(folder)
     return log
 
 
@@ -52,16 +57,6 @@ def last_line(folder: Path) -> str:
 
 def _beside(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.log")
-
-
-def _clear_stillborn(folder: Path) -> None:
-    """Removes the folder of a run that was killed between its making and its first state: it holds nothing to go on from."""
-    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    parts = {name for name in names if name.startswith(".") and name.endswith(".part")}  # files that were being written
-    if names and names - parts <= {"config.yaml", "environment.json", "study.log", "tensorboard", "watched"}:
-        if "study.log" in names:
-            (folder / "study.log").rename(_beside(folder))
-        shutil.rmtree(folder)
 
 
 def _locked(file: IO[bytes]) -> bool:

@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import shlex
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from evenface.model_folder import save_model, standing
 from evenface.models.classifier import Classifier
 from evenface.training.config import TrainConfig
 from evenface.training.judge import Verdict
+from evenface.training.stillborn import is_stillborn
 
 
 _PACKAGES = ("torch", "torchvision", "timm", "lightning-fabric", "kornia", "numpy", "pyarrow", "safetensors", "pillow")
@@ -75,6 +77,11 @@ class RunFolder:
         details = {"command": shlex.join(command), **versions(), **environment, "init": self.init}
         details |= {"train_ids": self.fingerprint, "data_ids": train_fingerprint(self.manifest)}
         write_text(self.path / "environment.json", json.dumps(details, indent=1))
+
+    def forget(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Removes the folder if an error ended the run before its first state; a study keeps its log of that in it."""
+        if kind is not None and is_stillborn(self.path) and not (self.path / "study.log").exists():
+            shutil.rmtree(self.path, ignore_errors=True)
 
     def write_log(self, rows: Sequence[dict[str, Any]]) -> None:
         """`log.csv`, a row per epoch; written whole, so that a resumed run leaves no double rows."""
@@ -133,11 +140,8 @@ class RunFolder:
             renew(self.path / "best", self.path, minutes=minutes)
 
 
-_BEFORE_THE_FIRST_STATE = {"config.yaml", "environment.json"}
-
-
 def require_new(path: Path, verb: str = "train") -> None:
-    """Refuses a folder that holds something, but for what a run leaves that ended before it began: it has nothing to go on with.
+    """Refuses a folder that holds something.
 
     Args:
         verb: the command that goes on with such a run.
@@ -145,8 +149,7 @@ def require_new(path: Path, verb: str = "train") -> None:
     Raises:
         ConfigError: says how to go on with that run, where it can go on.
     """
-    there = {file.name for file in path.iterdir()} if path.is_dir() else set()
-    if there - _BEFORE_THE_FIRST_STATE:
+    if path.is_dir() and any(path.iterdir()):
         hint = f"go on with it: evenface {verb} --resume {path}, or choose" if (path / "last.ckpt").exists() else "remove it or choose"
         raise ConfigError(f"The run folder {path} exists already; {hint} another -o/--output.")
     if path.exists() and not path.is_dir():

@@ -147,6 +147,8 @@ def assemble(
     elif fabric.is_global_zero:
         environment = {"device": str(device), "precision": precision, "precision_reason": reason, "processes": fabric.world_size}
         folder.create(command, {**environment, **normalisation(model), "train_counts": counts, "notes": list(manifest.notes)})
+        if stack is not None:
+            stack.push(folder.forget)
     say(
         f"data      {manifest.name}: "
         + ", ".join(f"{name} {len(store):,}" for name, store in stores.items())
@@ -274,10 +276,11 @@ def start(model: Classifier, config: TrainConfig, goes_on: bool) -> dict[str, An
             become of the file since.
     """
     if goes_on:
-        known = json.loads((config.folder / "environment.json").read_text(encoding="utf-8"))
-        if "normalisation" in known and isinstance(known.get("init"), dict):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # not there, damaged, or of an earlier evenface
+            known = json.loads((config.folder / "environment.json").read_text(encoding="utf-8"))
+            init = {"summary": "", **known["init"]}
             take_normalisation(model, known["normalisation"])
-            return dict(known["init"])
+            return init
     return load_init(model, config.init).to_dict()
 
 
