@@ -14,11 +14,12 @@ from PIL import Image
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from evenface import zoo
+from evenface.calibration import fit_calibration
 from evenface.errors import ConfigError, DataError, LabelError
 from evenface.labels import BASIC
 from evenface.model_folder import read_card, read_config
 from evenface.pack import pack
-from evenface.recalibration import calibrate
+from evenface.recalibration import calibrate, report
 from evenface.runs import evaluate, keep_notes, model_card, renew_card
 from evenface.training.config import TrainConfig
 from evenface.training.run import resume, train
@@ -103,6 +104,30 @@ def test_the_report_is_what_evaluate_finds(run: Path) -> None:
             "mean_recall": pytest.approx(balanced_accuracy_score(true, predicted)),
         }
     assert set(found.class_errors) == set(CLASSES)
+
+
+def test_errors_before_and_after_by_a_slow_loop(run: Path) -> None:
+    about = read_config(run / "best")
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, len(CLASSES), 200)
+    logits = rng.normal(size=(200, len(CLASSES)))
+    logits[np.arange(200), labels] += 1
+    logits *= 4  # much too sure
+    fitted = fit_calibration(logits, labels, about.class_names, split="validation")
+    found = report(run / "best", dataclasses.replace(about, calibration=fitted.to_dict()), fitted, logits, labels)
+
+    def slow(z: np.ndarray, c: int) -> float:
+        p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+        total = 0.0
+        for m in range(15):
+            inside = (p[:, c] > m / 15) & (p[:, c] <= (m + 1) / 15)
+            total += abs((labels[inside] == c).sum() - p[inside, c].sum()) / len(labels)
+        return total
+
+    bias = np.array([fitted.bias[name] for name in about.class_names])
+    for c, name in enumerate(about.class_names):
+        assert found.class_errors[name] == (pytest.approx(slow(logits, c)), pytest.approx(slow(logits / fitted.temperature + bias, c)))
+        assert found.class_errors[name][0] > found.class_errors[name][1]
 
 
 def test_a_model_folder_of_no_run(run: Path, faces: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -17,7 +18,7 @@ from PIL import Image
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix
 
 from evenface.answers import score_answers
-from evenface.data.manifest import Manifest, build
+from evenface.data.manifest import IMAGE_TYPE, Manifest, build
 from evenface.errors import ConfigError, DataError, LabelError, ModelError, StorageError
 from evenface.labels import BASIC
 from evenface.model_folder import read_config
@@ -107,6 +108,19 @@ def test_flip_has_files_of_its_own(run: Path) -> None:
     evaluate(run, device="cpu", tta="flip")
     assert {path.name for path in run.glob("*-test*")} == {"predictions-test-flip.parquet", "metrics-test-flip.json"}
     assert json.loads((run / "metrics-test-flip.json").read_text())["tta"] == "flip"
+    flip, plain = (probabilities(file) for file in (run / "predictions-test-flip.parquet", evaluate(run, device="cpu").predictions_file))
+    whole = faces(CLASSES)
+    mirrored = []
+    for row in range(len(whole)):
+        file = io.BytesIO()
+        Image.open(io.BytesIO(whole.image_bytes(row))).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(file, "PNG")
+        mirrored.append({"bytes": file.getvalue(), "path": None})
+    at = whole.table.column_names.index("image")
+    turned = whole.replace(whole.table.set_column(at, "image", pa.array(mirrored, IMAGE_TYPE)), name="mirrored")
+    turned.save(run.parent / "mirrored.parquet")
+    mirror = probabilities(evaluate(run, dataset="manifest", data_dir=str(run.parent / "mirrored.parquet"), device="cpu").predictions_file)
+    np.testing.assert_allclose(flip, (plain + mirror) / 2, atol=1e-5)
+    assert np.abs(flip - plain).max() > 1e-3
     with pytest.raises(ConfigError, match=r"--tta is one of none, flip, experts, not 'mirror'"):
         evaluate(run, tta="mirror")
 

@@ -66,3 +66,37 @@ def test_chosen_faces_become_what_all_would_and_the_others_stay(make: Callable[[
     for i in range(6):
         torch.testing.assert_close(some[i], everyone[i] if i in picked else faces[i], atol=1e-6, rtol=0)
         assert i in picked or torch.equal(some[i], faces[i])
+
+
+def test_light_changes_as_it_says() -> None:
+    """On flat grey of 0.4: brightness adds up to half, contrast multiplies by half to one and a half, solarizing turns what is bright."""
+    torch.manual_seed(6)
+    flat, bright = torch.full((300, 3, 8, 8), 0.4), torch.full((300, 3, 8, 8), 0.9)
+    layers = {type(layer).__name__: layer for layer in Distortions(1.0)._layers}
+    assert len(Distortions(1.0)._layers) == KINDS == len(layers) + 2  # three are RandomAffine
+
+    def values(name: str, faces: torch.Tensor) -> torch.Tensor:
+        found = per_face(layers[name], faces, Share(len(faces)), torch.ones(len(faces), dtype=torch.bool))
+        assert (found.flatten(1).amax(1) - found.flatten(1).amin(1)).max() < 1e-5  # flat it stays
+        return found[:, 0, 0, 0]
+
+    added = values("RandomBrightness", flat)
+    assert -1e-6 <= float(added.min()) < 0.02
+    assert 0.83 < float(added.max()) <= 0.9 + 1e-6
+    times = values("RandomContrast", flat) / 0.4
+    assert 0.5 - 1e-5 <= float(times.min()) < 0.55
+    assert 1.45 < float(times.max()) <= 1.5 + 1e-5
+    assert float((values("RandomSolarize", bright) < 0.5).float().mean()) > 0.95
+    assert float((values("RandomSolarize", flat / 4) < 0.5).float().mean()) > 0.95  # what is dark is not turned
+
+
+def test_shapes_colours_and_details_change() -> None:
+    torch.manual_seed(7)
+    faces = torch.rand(200, 3, 16, 16)
+    every = torch.ones(200, dtype=torch.bool)
+    for layer in Distortions(1.0)._layers:
+        found = per_face(layer, faces, Share(200), every)
+        changed = (found - faces).abs().flatten(1).amax(1) > 1e-3
+        assert float(changed.float().mean()) > 0.8, layer  # posterizing to 8 bits is none
+    names = [type(layer).__name__ for layer in Distortions(1.0)._layers]
+    assert names.count("RandomAffine") == 3

@@ -8,7 +8,7 @@ import pytest
 from evenface.errors import ConfigError
 from evenface.evaluation.changes import confusion_changes
 from evenface.evaluation.paired import paired_bootstrap
-from evenface.evaluation.resample import resampled
+from evenface.evaluation.resample import mean_over_seeds, resampled
 
 
 def test_by_hand() -> None:
@@ -55,3 +55,27 @@ def test_weights_keep_the_classes() -> None:
     assert single.var() == pytest.approx(29 / 30, abs=0.12)
     with pytest.raises(ConfigError):
         resampled(true, lambda w: w, resamples=0)
+
+
+def test_the_spread_between_trainings_counts() -> None:
+    """By a slow loop over images and trainings; each training answers a whole class alike, so its scatter is all there is."""
+    true = np.repeat([0, 1], 30)
+    zero = np.zeros_like(true)
+    baseline = np.stack([zero, zero, zero], axis=1)
+    method = np.stack([true, true, zero], axis=1)  # two of three trainings know class 1
+    found = confusion_changes(true, baseline, method, 2, resamples=4000)
+    seen, rng = np.array([1.0, 1.0, 0.0]), np.random.default_rng(9)
+    slow = [seen.mean() + np.sqrt(3 / 2) * (seen[rng.integers(0, 3, 3)].mean() - seen.mean()) for _ in range(4000)]
+    assert found.value[1, 1] == pytest.approx(2 / 3)
+    assert tuple(found.ci95[1, 1]) == pytest.approx(tuple(np.quantile(slow, [0.025, 0.975])), abs=1e-9)
+    assert tuple(found.ci95[0, 0]) == (0, 0)
+
+
+def test_a_mean_over_trainings_has_their_spread() -> None:
+    """Resamples of the images that do not move at all, and values of three trainings that differ."""
+    seen = np.array([[0.2, 0.5], [0.4, 0.5], [0.9, 0.5]])
+    moved = mean_over_seeds(np.tile(seen, (20_000, 1, 1)), seen)
+    assert moved.shape == (20_000, 2)
+    assert moved.mean(axis=0) == pytest.approx(seen.mean(axis=0), abs=5e-3)
+    assert moved[:, 0].var() == pytest.approx(seen[:, 0].var(ddof=1) / 3, rel=0.03)
+    assert moved[:, 1].var() == pytest.approx(0, abs=1e-12)

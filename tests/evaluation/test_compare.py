@@ -82,6 +82,9 @@ def test_seeds_are_grouped_and_paired() -> None:
     means = [np.mean([sk.balanced_accuracy_score(TRUE, r.predicted) for r in group]) for group in (ce, rbcf)]
     assert pair.mean_recall.value == pytest.approx(means[1] - means[0])
     assert not any("one seed" in note for note in found.notes)
+    a, b = (np.stack([r.predicted for r in group], axis=1) for group in (ce, by_seed))
+    together, apart = (paired_bootstrap(TRUE, a, b, 3, resamples=300, pair_seeds=paired)["mean_recall"] for paired in (True, False))
+    assert pair.mean_recall.ci95 == together.ci95 != apart.ci95
 
 
 def test_other_seeds_are_drawn_apart() -> None:

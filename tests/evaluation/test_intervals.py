@@ -159,6 +159,18 @@ def test_seed_weights_have_the_variance_of_a_mean() -> None:
     np.testing.assert_array_equal(seed_weights(1, 5, np.random.default_rng(0)), np.ones((5, 1)))
 
 
+def test_where_images_say_nothing_the_interval_is_that_of_the_seeds() -> None:
+    """Each training knows some classes wholly and the others not at all, so no drawn image changes a score."""
+    true = np.repeat(np.arange(4), 25)
+    predicted = np.stack([np.where(true < known, true, (true + 1) % 4) for known in (1, 2, 4)], axis=1)
+    recalls = np.array([0.25, 0.5, 1.0])
+    low, high = bootstrap_scores(true, predicted, 4, resamples=4000)["mean_recall"]
+    rng = np.random.default_rng(5)
+    slow = [recalls.mean() + np.sqrt(3 / 2) * (recalls[rng.integers(0, 3, 3)].mean() - recalls.mean()) for _ in range(4000)]
+    assert (low, high) == pytest.approx(tuple(np.quantile(np.clip(slow, 0, 1), [0.025, 0.975])), abs=1e-9)
+    assert high - low > 0.4
+
+
 def test_several_seeds_add_the_spread_between_them() -> None:
     true, a = faces(8)
     _, b = faces(8, right=0.5)  # the same images, a training that went worse

@@ -84,3 +84,21 @@ def test_a_mirrored_interval() -> None:
     low, high = reflected_interval(drawn, 0.35)
     assert (low, high) == pytest.approx((0.7 - 0.495, 0.7 - 0.305))
     assert reflected_interval(drawn, 0.2) == (0.0, 0.2)  # cut at 0; holds the value
+
+
+def test_each_class_has_its_own_error_interval_and_chance() -> None:
+    """Of three classes one is scored much too high and the others by as much too low; and of two trainings one is worse."""
+    p, true = world(600, 1.0, seeds=2)
+    odd = p[1].copy()
+    odd[:, 2] = np.minimum(0.999, odd[:, 2] + 0.6 * (1 - odd[:, 2]))
+    odd[:, :2] *= ((1 - odd[:, 2]) / odd[:, :2].sum(axis=1))[:, None]
+    found = calibration_errors(np.stack([odd, odd]), true, resamples=200)
+    assert found.per_class.argmax() == 2
+    for c in range(3):
+        low, high = found.per_class_ci95[c]
+        assert low <= found.per_class[c] <= high
+    assert found.per_class_ci95[2, 0] > found.per_class_ci95[:2, 1].max()
+    rng = np.random.default_rng(3)
+    for c in range(3):
+        slow = [slow_error(odd[:, c], np.array([rng.choice(3, p=row / row.sum()) == c for row in odd])) for _ in range(60)]
+        assert np.quantile(slow, 0.7) < found.class_chance[c] < 1.3 * max(slow)

@@ -15,7 +15,7 @@ import torch
 from evenface.errors import DataError
 from evenface.explain import faithfulness
 from evenface.explain.cells import upsample
-from evenface.explain.faithfulness import STEPS, area, check_methods, insertion_deletion, mean_of
+from evenface.explain.faithfulness import STEPS, _centre, area, check_methods, insertion_deletion, mean_of
 from evenface.explain.tables import check_table
 from evenface.model_folder import load_model
 from evenface.recognizer import Recognizer
@@ -142,3 +142,11 @@ def test_random_maps_have_the_cells_of_the_layer(wide: Path, monkeypatch: pytest
 def test_no_face_is_no_check(wide: Path) -> None:
     with pytest.raises(DataError, match="one face"):
         check_methods(load_model(wide)[0], left_half, np.zeros((0, PX, PX, 3), np.uint8), ["class-map"])
+
+
+def test_the_centre_is_the_middle() -> None:
+    found = _centre((3, 3))
+    assert np.unravel_index(found.argmax(), found.shape) == (1, 1)
+    corners = found[[0, 0, -1, -1], [0, -1, 0, -1]]
+    assert corners == pytest.approx([found.min()] * 4)
+    assert (found[[0, 1, 1, 2], [1, 0, 2, 1]] > found.min()).all()

@@ -45,6 +45,15 @@ def faces(n: dict[str, int], seed: int = 0, side: int = 32) -> Manifest:
     return build(columns, CLASSES, name="tiny")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Runs in processes of their own have one, and what is compared with them to the bit must add up in the same order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def tiny_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """29 faces to train on, 13 to choose the epoch on, 12 to test on; 3 classes; no count is a multiple of the batch."""
