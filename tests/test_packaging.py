@@ -22,11 +22,11 @@ ROOT = Path(__file__).resolve().parents[1]
 # What the wheel may carry beside code. Data and weights that are meant to ship are named here, one by one.
 PACKAGE_SUFFIXES = {".py", ".typed", ".yaml", ".html", ".js", ".css", ".svg"}
 MEANT = {
-    "evenface/pretrained/ferplus-rbcf/README.md",
-    "evenface/pretrained/ferplus-rbcf/card.json",
-    "evenface/pretrained/ferplus-rbcf/config.json",
-    "evenface/pretrained/ferplus-rbcf/model.safetensors",
-    "evenface/pretrained/ferplus-rbcf/notes.md",
+    "evenface/pretrained/ferplus-rbf/README.md",
+    "evenface/pretrained/ferplus-rbf/card.json",
+    "evenface/pretrained/ferplus-rbf/config.json",
+    "evenface/pretrained/ferplus-rbf/model.safetensors",
+    "evenface/pretrained/ferplus-rbf/notes.md",
     "evenface/methods/costs.json",
     "evenface/faces/mtcnn.safetensors",
     "evenface/faces/mtcnn.LICENSE",
