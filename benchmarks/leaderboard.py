@@ -83,7 +83,7 @@ def _main(args: argparse.Namespace, command: list[str]) -> int:
     if brought:
         print(f"{len(brought)} finished runs are taken from {answers}.", flush=True)
     if not args.anew:
-        _require_all(runs, recipe, place, {} if args.table else names_in(answers))
+        _require_all(runs, recipe, place, set() if args.table else names_in(answers))
     if args.table:
         write(recipe, runs, place, FINE)
         return 0

@@ -7,6 +7,7 @@ the names travel in every manifest, checkpoint, table and JSON.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 from evenface.errors import LabelError, unknown_name
 
@@ -61,6 +62,11 @@ def class_set(count: int) -> tuple[str, ...]:
     if count not in (7, 8):
         raise LabelError(f"Expression sets have 7 or 8 classes here, not {count}.")
     return CLASSES[:count]
+
+
+def size_of(class_names: Sequence[str]) -> Literal[7, 8]:
+    """Which of the two sets a data set with these classes, or some of them, is read as."""
+    return 8 if len(class_names) == 8 else 7
 
 
 def require_same(ours: Sequence[str], theirs: Iterable[str], what: str) -> None:

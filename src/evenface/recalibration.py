@@ -26,7 +26,8 @@ from evenface.evaluation.evaluate import predict
 from evenface.evaluation.metrics import confusion_matrix, scores
 from evenface.files import require_writable
 from evenface.model_folder import ModelConfig, load_model, read_card, rewrite
-from evenface.runs import data_of, find_model, learned_look, renew_card
+from evenface.run_data import data_of, learned_look
+from evenface.runs import find_model, renew_card
 
 
 @dataclasses.dataclass(frozen=True)

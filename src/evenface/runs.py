@@ -7,7 +7,6 @@ comparison = compare(["runs/ce", "runs/rbcf"])
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import dataclasses
 import json
@@ -28,10 +27,7 @@ from evenface.data.duplicates import duplicates_of_train
 from evenface.data.manifest import Manifest
 from evenface.data.store import open_store
 from evenface.devices import resolve_device, resolve_precision
-from evenface.distill.config import METHOD as DISTILLED
-from evenface.distill.config import options_of
-from evenface.distill.faces import read_faces
-from evenface.errors import ConfigError, DataError, ModelError, unknown_name
+from evenface.errors import ConfigError, ModelError, unknown_name
 from evenface.evaluation.aggregate import DECIMALS, expert_weights, weighted
 from evenface.evaluation.compare import Comparison, RunPredictions, compare_runs
 from evenface.evaluation.evaluate import predict, predict_experts
@@ -47,16 +43,13 @@ from evenface.evaluation.records import (
     write_predictions,
 )
 from evenface.evaluation.records import stem_of as stem_of
-from evenface.faces.alignment import Alignment
 from evenface.files import require_writable
-from evenface.labels import require_same
 from evenface.model_folder import CONFIG, ModelConfig, load_model, read_config, standing
 from evenface.models.experts import Experts
-from evenface.run_labels import labels_of, train_ids
+from evenface.run_data import data_of, learned_look, other_cuts
+from evenface.run_labels import labels_of
 from evenface.training.checkpoint import minutes
 from evenface.training.config import TrainConfig, load_config
-from evenface.training.data import load_manifest
-from evenface.training.folder import train_fingerprint
 
 
 TTA = ("none", "flip", "experts")
@@ -146,7 +139,7 @@ def evaluate(
         "selection": about.details.get("selection"),
         "epoch": about.details.get("epoch"),
     }
-    if not own_data and (cuts := _other_cuts(about, manifest)):
+    if not own_data and (cuts := other_cuts(about, manifest)):
         provenance |= {"cut_out": cuts}
     if own_data and config is not None:
         provenance |= {"protocol": config.protocol}
@@ -312,78 +305,10 @@ def find_model(folder: Path) -> tuple[TrainConfig | None, Path, Path]:
     raise ConfigError(f"{folder} {what}; give the folder of a run, such as runs/x, or a name of `evenface models list`.")
 
 
-def data_of(
-    config: TrainConfig | None, run: Path, dataset: str | None, data_dir: str | None, about: ModelConfig, split: str
-) -> tuple[Manifest, TrainConfig, bool]:
-    """The faces to score on, the settings that they were read with, and whether they are the run's own.
-
-    Raises:
-        ConfigError: no data set to score on.
-        LabelError: it has other classes than the model.
-    """
-    manifest, settings, own = _read(config, run, dataset, data_dir, about, split)
-    require_same(about.class_names, manifest.class_names, f"the data set '{manifest.name}'")
-    return manifest, settings, own
-
-
-def _read(
-    config: TrainConfig | None, run: Path, dataset: str | None, data_dir: str | None, about: ModelConfig, split: str
-) -> tuple[Manifest, TrainConfig, bool]:
-    classes: Any = 8 if len(about.class_names) == 8 else 7
-    if config is not None and dataset in (None, config.dataset) and not (config.method == DISTILLED and config.unlabelled is not None):
-        taught = config.method == DISTILLED
-        settings = dataclasses.replace(config, classes=classes) if taught else config  # a student has the classes of its teachers
-
-        def read(settings: TrainConfig) -> tuple[Manifest, bool]:
-            manifest = load_manifest(settings)
-            learned = read_faces(settings, options_of(settings), about.class_names) if taught else manifest
-            return manifest, train_ids(run) == train_fingerprint(learned)
-
-        if data_dir is None:
-            manifest, own = read(settings)
-            if not own and train_ids(run):
-                where = "" if config.data_dir is None else f", with --data-dir {shlex.quote(config.data_dir)}"
-                raise DataError(
-                    f"The training faces of {manifest.name} are not those that {run} learned from: they have changed since. "
-                    f"Take them as other data{where}."
-                )
-            return manifest, settings, True
-        settings = dataclasses.replace(settings, data_dir=str(Path(data_dir).resolve()))
-        with contextlib.suppress(ConfigError, DataError):  # on other data these settings may not work, and do not apply
-            manifest, own = read(settings)
-            if own:
-                return manifest, settings, True
-    name = dataset or (config.dataset if config is not None else None)
-    if name is None:
-        raise ConfigError(f"{run} is a model without its data; say what to score it on with --dataset and --data-dir.")
-    protocol: Any = "validation" if split == "validation" else "paper"  # nothing is set aside but where it is asked for
-    settings = TrainConfig(dataset=name, data_dir=data_dir, classes=classes, protocol=protocol)
-    manifest = load_manifest(settings)
-    listed = None if config is None else config.exclude
-    if listed is not None and not Path(listed).is_file() and manifest.name == about.dataset:  # perhaps its own, perhaps not
-        raise ConfigError(f"{run} learned without the faces of {listed}, which is not here; put that list back to score it on '{name}'.")
-    return manifest, settings, False
-
-
 def chosen_on(about: ModelConfig, split: str) -> bool:
     """Whether the model's epoch was chosen on that split."""
     selection = about.details.get("selection")
     return isinstance(selection, dict) and selection.get("split") == split
-
-
-def learned_look(about: ModelConfig) -> Alignment | None:
-    """How the faces that a model learned from look: faces of other data are turned to grey and to their resolution, as `predict` does."""
-    return None if about.alignment is None else Alignment.from_dict(about.alignment)
-
-
-def _other_cuts(about: ModelConfig, manifest: Manifest) -> dict[str, Any] | None:
-    """How the model's faces were cut out and how these are, where that differs; None where it does not, or the model's is not known."""
-    if about.alignment is None:
-        return None
-    learned, given = (None if each is None else Alignment.from_dict(each) for each in (about.alignment, manifest.alignment))
-    if learned is not None and given is not None and (learned.template, learned.margin) == (given.template, given.margin):
-        return None
-    return {"model": about.alignment, "set": manifest.alignment}
 
 
 def _predictions(part: Manifest, whole: Manifest, split: str, about: ModelConfig, probabilities: np.ndarray, workers: int) -> Predictions:

@@ -159,6 +159,12 @@ def verb_of(run: Path) -> str:
     return "train"
 
 
+def called(folder: Path) -> str:
+    """What a model is called: as its folder, or for the best model of a run as that."""
+    whole = Path(os.path.abspath(folder))
+    return whole.parent.name if whole.name == "best" else whole.name
+
+
 def read_about(folder: Path) -> dict[str, Any]:
     """What `config.json` of a model folder says, unchecked and without loading torch; `evenface.model_folder.read_config` checks it.
 

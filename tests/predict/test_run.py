@@ -167,6 +167,11 @@ def test_copies_never_take_the_place_of_what_is_looked_at(recognizer: Recognizer
     with pytest.raises(ConfigError, match="is looked at; give -o/--output another name"):
         require_apart(find_inputs([str(path)]), None, path)
     assert path.read_bytes() == before
+    for name in ("a/x.png", "q/a/x.jpg"):  # the copy of the first would replace the second, which is a link
+        (tmp_path / "links" / name).parent.mkdir(parents=True)
+        (tmp_path / "links" / name).symlink_to(path)
+    with pytest.raises(ConfigError, match="would lie among what is looked at"):
+        require_apart(find_inputs([str(tmp_path / "links")]), tmp_path / "links" / "q")
     done, _ = run(recognizer, [str(tmp_path / "in")], tmp_path / "out.csv", draw=tmp_path / "in" / "drawn")
     assert done.pictures == 3
 

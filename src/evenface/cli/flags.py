@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
-import types
 import typing
 from collections.abc import Mapping
 from typing import Any
+
+from evenface.hints import without_none
 
 
 def add_fields(
@@ -51,8 +52,7 @@ def add_field(parser: argparse._ActionsContainer, field: dataclasses.Field[Any],
 
 def kind_of(hint: Any) -> tuple[type[Any], tuple[Any, ...]]:
     """The plain type behind an annotation (`float | None` is a float) and the choices of a Literal."""
-    if isinstance(hint, types.UnionType):
-        hint = next(part for part in typing.get_args(hint) if part is not type(None))
+    hint = without_none(hint)[0]  # what is typed is read as the first
     if typing.get_origin(hint) is typing.Literal:
         choices = typing.get_args(hint)
         return type(choices[0]), choices

@@ -19,6 +19,7 @@ from evenface.data.splits import stratified_validation
 from evenface.data.unlabelled import read_unlabelled
 from evenface.distill.config import DistillOptions
 from evenface.errors import DataError
+from evenface.labels import size_of
 from evenface.training.config import TrainConfig
 from evenface.training.data import without
 
@@ -38,9 +39,8 @@ def read_faces(config: TrainConfig, options: DistillOptions, class_names: Sequen
     if config.unlabelled is not None:
         manifest = read_unlabelled(config.unlabelled, class_names)
     else:
-        classes = 8 if len(class_names) == 8 else 7
         labels = "every" if config.dataset in WITH_VOTES else "majority"
-        manifest = load_dataset(config.dataset, config.data_dir, classes=classes, labels=labels)
+        manifest = load_dataset(config.dataset, config.data_dir, classes=size_of(class_names), labels=labels)
     if config.exclude is not None:
         manifest = without(manifest, Path(config.exclude))
     if options.all_splits:

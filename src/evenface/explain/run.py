@@ -29,7 +29,8 @@ from evenface.files import write_aside, write_text
 from evenface.models.classifier import Classifier
 from evenface.predict.pictures import predict_pictures
 from evenface.recognizer import Recognizer
-from evenface.runs import data_of, find_model
+from evenface.run_data import data_of
+from evenface.runs import find_model
 from evenface.training.config import TrainConfig
 from evenface.training.watch import read_watched
 

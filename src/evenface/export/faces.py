@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from evenface.data.store import FaceStore, open_store
 from evenface.data.synthetic import synthetic_manifest
 from evenface.distill.config import METHOD as DISTILLED
 from evenface.errors import ConfigError
-from evenface.labels import CLASSES, require_same
+from evenface.labels import CLASSES, require_same, size_of
 from evenface.model_folder import ModelConfig
 from evenface.training.config import TrainConfig, load_config
 from evenface.training.data import load_manifest
@@ -65,9 +64,9 @@ def read_set(model_path: Path, config: ModelConfig, dataset: str | None, data_di
     """
     settings = _settings_of_run(model_path)
     if settings is not None and settings.method == DISTILLED:  # with the classes of its teachers, and perhaps without a data set
-        settings = None if settings.unlabelled is not None else dataclasses.replace(settings, classes=_classes(config))
+        settings = None if settings.unlabelled is not None else dataclasses.replace(settings, classes=size_of(config.class_names))
     if dataset is not None and (settings is None or settings.dataset != dataset):
-        settings = TrainConfig(dataset=dataset, data_dir=data_dir, classes=_classes(config))
+        settings = TrainConfig(dataset=dataset, data_dir=data_dir, classes=size_of(config.class_names))
     elif settings is not None and data_dir is not None:
         settings = dataclasses.replace(settings, data_dir=data_dir)
     if settings is None:
@@ -77,10 +76,6 @@ def read_set(model_path: Path, config: ModelConfig, dataset: str | None, data_di
     manifest = load_manifest(settings)
     require_same(config.class_names, manifest.class_names, f"the data set '{manifest.name}'")
     return manifest
-
-
-def _classes(config: ModelConfig) -> Any:
-    return 8 if len(config.class_names) == 8 else 7
 
 
 def faces_of(manifest: Manifest, config: ModelConfig, split: str, workers: int = 2) -> Faces:

@@ -83,9 +83,7 @@ def export_model(
     if precision == "int8" and manifest is None:
         raise ConfigError("int8 is calibrated on training faces; name a data set with --calibrate-on and --data-dir.")
     sha = zoo.sha256_of(standing(folder) / WEIGHTS)
-    whole = Path(os.path.abspath(folder))
-    label = whole.parent.name if whole.name == "best" else whole.name
-    texts = to_metadata(config, name=label, precision=precision, weights_sha256=sha)
+    texts = to_metadata(config, name=zoo.called(folder), precision=precision, weights_sha256=sha)
     made = _make(model, config, texts, format, precision, manifest, calibration_faces, seed)
     if manifest is None:
         faces = drawn_faces(config, "no data set was named")

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import types
 import typing
 from typing import Any
 
 from evenface.errors import ConfigError, unknown_name
+from evenface.hints import without_none
 
 
 def about(help: str, *, low: float | None = None, below: float | None = None) -> dict[str, Any]:
@@ -36,15 +36,7 @@ def parse(cls: type[Any], values: dict[str, Any]) -> Any:
     if missing:
         raise ConfigError(f"Option '{missing[0]}' has no default; give it (--{missing[0].replace('_', '-')}).")
     hints = typing.get_type_hints(cls)
-    return cls(**{name: _number(value) if _plain(hints[name]) is float else value for name, value in values.items()})
-
-
-def _plain(kind: Any) -> Any:
-    """`X` of `X | None`; another type as it is."""
-    if typing.get_origin(kind) not in (typing.Union, types.UnionType):
-        return kind
-    kinds = [each for each in typing.get_args(kind) if each is not type(None)]
-    return kinds[0] if len(kinds) == 1 else kind
+    return cls(**{name: _number(value) if without_none(hints[name]) == (float,) else value for name, value in values.items()})
 
 
 def _number(value: Any) -> Any:
@@ -59,9 +51,10 @@ def check(options: Any) -> None:
     """Raise ConfigError unless every field has its declared type (int, float, bool, str or a Literal; None where it may be) and range."""
     hints = typing.get_type_hints(type(options))
     for field in dataclasses.fields(options):
-        value, kind = getattr(options, field.name), _plain(hints[field.name])
-        if value is None and kind is not hints[field.name]:
+        value, kinds = getattr(options, field.name), without_none(hints[field.name])
+        if value is None and kinds != (hints[field.name],):
             continue
+        kind = kinds[0] if len(kinds) == 1 else None
         choices = typing.get_args(kind)
         if typing.get_origin(kind) is typing.Literal:
             if value not in choices:

@@ -134,7 +134,7 @@ def require_apart(inputs: Inputs, draw: Path | None, output: Path | None = None)
     """
     if draw is None and output is None:
         return
-    given = {os.path.realpath(path) for path in inputs.files}
+    given = {real for path in inputs.files for real in (os.path.realpath(path), os.path.join(os.path.realpath(path.parent), path.name))}
     if output is not None and os.path.realpath(output) in given:
         raise ConfigError(f"{output} is looked at; give -o/--output another name.")
     if draw is None:

@@ -10,8 +10,8 @@ import dataclasses
 import shlex
 from typing import TYPE_CHECKING
 
+from evenface.run_data import data_of
 from evenface.run_labels import train_ids
-from evenface.runs import data_of
 
 
 if TYPE_CHECKING:

@@ -74,8 +74,7 @@ def open_runtime(
         return _open_file(path, runtime, device, precision, threads)
     folder = zoo.model_path(name)
     config = read_config(folder)
-    whole = Path(os.path.abspath(folder))
-    label = whole.parent.name if whole.name == "best" else whole.name
+    label = zoo.called(folder)
     chosen = choose(folder, runtime, device, precision)
     if chosen == "torch":
         from evenface.runtimes.torch_runtime import load

@@ -77,6 +77,7 @@ class Fake:
         most: how many calls of /v1/predict were on their way at once, at most.
         token: what it asks for; None asks for nothing.
         bad_prior: a prior that it refuses with 422.
+        late: names of files for which it takes too long, 504.
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -92,6 +93,7 @@ class Fake:
         self.now = self.most = 0
         self.token: str | None = None
         self.bad_prior: str | None = None
+        self.late: set[str] = set()
         self.was_busy: set[str] = set()
 
     def __enter__(self) -> Self:
@@ -195,6 +197,8 @@ class Handler(BaseHTTPRequestHandler):
         prior = query.get("prior", "model")
         if prior == self.fake.bad_prior:
             raise Problem(422, "Unprocessable Content", f"The model has no numbers for the prior '{prior}'; take another")
+        if name in self.fake.late:
+            raise Problem(504, "Gateway Timeout", "It took too long; try again.")
         if name.startswith("slow"):
             time.sleep(SECONDS)
         if name.startswith("busy") and self.fake.first_time(name):

@@ -107,13 +107,14 @@ function showAgreement({ scores, mirror_scores: mirrored, consistency }) {
   const [ours, theirs] = [top(scores), top(mirrored)];
   const r = consistency.correlation;
   const known = Number.isFinite(r);
-  let words = "The maps are flat, so there is nothing to compare.";
-  if (known && r >= 0.9) words = "Yes. The mirror image gets nearly the same points in the same places.";
-  else if (known && r >= 0.8) words = "Mostly. The mirror image gets similar points in the same places.";
-  else if (known && r >= 0.6) words = "Only in part. The mirror image gets its points in other places; take the scores with care.";
-  else if (known) words = "No. The mirror image gets quite other points; do not rely on the scores.";
-  if (theirs !== ours) words += ` The model calls it ${theirs}, not ${ours}; do not rely on this answer.`;
-  byId("why-agree").textContent = words;
+  // Whether the answer holds on the mirror says how far to trust it. Where the points lie says it only of models that were trained for that.
+  const same = theirs === ours;
+  const words = same ? "Yes, it gets the same answer." : `No. The model calls the mirror image ${theirs}, not ${ours}; do not rely on this answer.`;
+  let places = "The maps are flat, so there are no places to compare.";
+  if (known && r >= 0.9) places = "Its points lie in nearly the same places.";
+  else if (known && r >= 0.7) places = "Its points lie in similar places.";
+  else if (known) places = "Its points lie in other places, so do not read much into where they are.";
+  byId("why-agree").textContent = `${words} ${places}`;
   const square = consistency.mean_squared;
   byId("why-numbers").textContent =
     `The points of a place typically differ by ${Math.sqrt(square).toFixed(2)} (mean square ${Number(square.toPrecision(3))}); ` +
