@@ -171,7 +171,12 @@ def drawn(n: int) -> tuple[Numbers, npt.NDArray[np.int64]]:
     return MEANS[y] + rng.normal(size=(n, 2)), y
 
 
-PRIORS = [("train", TRAIN), ("balanced", np.full(3, 1 / 3)), ({"happiness": 0.1, "fear": 0.6, "disgust": 0.3}, np.array([0.1, 0.6, 0.3]))]
+PRIORS = [
+    ("train", TRAIN),
+    ("half", np.sqrt(TRAIN) / np.sqrt(TRAIN).sum()),
+    ("balanced", np.full(3, 1 / 3)),
+    ({"happiness": 0.1, "fear": 0.6, "disgust": 0.3}, np.array([0.1, 0.6, 0.3])),
+]
 
 
 @pytest.mark.parametrize(("prior", "share"), PRIORS)

@@ -45,7 +45,6 @@ def test_examine_looks_at_everything(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert expected <= set(findings)
     assert findings["python"].status == "ok"
     assert str(tmp_path / "home") in findings["cache of evenface"].detail
-    assert all(finding.way_out for finding in findings.values() if finding.status != "ok")
     assert not any("\n" in finding.detail + finding.way_out for finding in findings.values())
 
 
@@ -242,6 +241,29 @@ def test_a_cache_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     finding = next(finding for finding in doctor.disk_and_caches() if finding.name == "cache of evenface")
     assert finding.status == "warn"
     assert "EVENFACE_HOME" in finding.way_out
+
+
+def test_a_working_folder_that_is_gone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    finding = next(doctor.disk_and_caches())
+    assert (finding.name, finding.status, finding.way_out) == ("disk", "warn", "change to a folder that is there")
+
+
+def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("EVENFACE_HOME", "XDG_CACHE_HOME", "HF_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TORCH_HOME", "/")
+    monkeypatch.setattr(Path, "home", homeless)
+    found = {finding.name: finding for finding in doctor.disk_and_caches()}
+    for name, variable in (("evenface", "EVENFACE_HOME"), ("timm", "HF_HOME")):
+        assert found[f"cache of {name}"].status == "warn"
+        assert found[f"cache of {name}"].way_out == f"set {variable} to a folder that you may write to"
+    assert found["cache of torch"].detail.startswith("/ (TORCH_HOME moves it)")
 
 
 @pytest.mark.slow

@@ -98,7 +98,8 @@ def test_what_a_method_attached_is_left_out(tmp_path: Path) -> None:
 
 
 def test_saving_again_replaces(classifier: Classifier, folder: Path) -> None:
-    (folder / "left_behind.txt").touch()
+    for name in ("model.onnx", "card.json", ".config.json.1f2e3d4c.part"):  # of the former model, and of a process that was killed
+        (folder / name).touch()
     save_model(folder, classifier, {**DETAILS, "epoch": 4}, "# second")
     assert load_model(folder)[1].details == {"epoch": 4}
     assert sorted(p.name for p in folder.iterdir()) == ["README.md", "config.json", "model.safetensors"]
@@ -148,7 +149,22 @@ def test_a_folder_that_is_no_model_is_never_replaced(classifier: Classifier, tmp
     (tmp_path / "photos" / "a.jpg").touch()
     with pytest.raises(ModelError, match="not a model folder"):
         save_model(tmp_path / "photos", classifier, {}, "")
+    (tmp_path / "photos" / "config.json").write_text("{}")  # as many a project has one
+    with pytest.raises(ModelError, match="not a model folder"):
+        save_model(tmp_path / "photos", classifier, {}, "")
     assert (tmp_path / "photos" / "a.jpg").exists()
+
+
+def test_what_somebody_else_put_into_a_model_folder_is_never_deleted(classifier: Classifier, folder: Path) -> None:
+    (folder / "thesis").mkdir()
+    (folder / "thesis" / "main.tex").write_text("x", encoding="utf-8")
+    (folder / "a.jpg").write_bytes(b"picture")
+    (folder / "model.onnx").write_bytes(b"of the former weights")
+    save_model(folder, classifier, {**DETAILS, "epoch": 4}, "")
+    assert json.loads((folder / "config.json").read_text(encoding="utf-8"))["epoch"] == 4
+    assert (folder / "thesis" / "main.tex").read_text(encoding="utf-8") == "x"
+    assert (folder / "a.jpg").read_bytes() == b"picture"
+    assert not (folder / "model.onnx").exists()
 
 
 def test_missing_parts_are_named(folder: Path, tmp_path: Path) -> None:
@@ -182,6 +198,11 @@ def test_weights_that_do_not_fit_are_named(folder: Path) -> None:
         ({"dataset": 3}, "dataset"),
         ({"weights_dtype": "int8"}, "weights_dtype is 'int8'; it must be float32 or float16"),
         ({"calibration": {"temperature": 1.0}}, "calibration in the model's config lacks bias"),
+        ({"alignment": 5}, "model's config, alignment is 5: An alignment is a template's name or a table"),
+        ({"alignment": [1]}, r"model's config, alignment is \[1\]"),
+        ({"alignment": {"template": ["box"]}}, r"model's config, alignment is \{'template': \['box'\]\}"),
+        ({"alignment": {"template": "arcfase"}}, "model's config, alignment is .*did you mean 'arcface'"),
+        ({"alignment": {"template": "box", "angle": 3}}, "model's config, alignment is .*has no angle"),
         ({"calibration": {}}, "lacks bias"),
         ({"calibration": 2.0}, "calibration is 2.0"),
         ({"architecture": "resnet81"}, "did you mean 'resnet18'"),
@@ -253,13 +274,18 @@ def test_a_folder_of_an_earlier_version_has_none_of_the_later_fields(folder: Pat
 
 def test_rewriting_leaves_the_weights(folder: Path) -> None:
     before = (folder / "model.safetensors").stat()
-    rewrite(folder, dataclasses.replace(read_config(folder), calibration=FITTED.to_dict()), "# other card")
+    rewrite(folder, dataclasses.replace(read_config(folder), calibration=FITTED.to_dict()))
     after = (folder / "model.safetensors").stat()
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
     assert load_model(folder)[1].fitted == FITTED
     assert load_model(folder)[1].details == {"epoch": 3}
-    assert read_card(folder) == "# other card"
+    assert read_card(folder) == "# card"
     assert sorted(p.name for p in folder.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+
+
+def test_a_card_in_another_encoding_can_be_read(folder: Path) -> None:
+    (folder / "README.md").write_bytes(b"# Caf\xe9")
+    assert read_card(folder) == "# Caf\ufffd"
 
 
 def test_weights_kept_in_float16_are_float32_again(tmp_path: Path) -> None:

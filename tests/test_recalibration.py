@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from evenface import zoo
 from evenface.calibration import fit_calibration
-from evenface.errors import ConfigError, DataError, LabelError
+from evenface.errors import ConfigError, DataError, LabelError, StorageError
 from evenface.labels import BASIC
 from evenface.model_folder import read_card, read_config
 from evenface.pack import pack
@@ -95,7 +96,7 @@ def test_a_run_calibrates_its_best_model_and_again_gives_the_same(run: Path) -> 
 def test_the_report_is_what_evaluate_finds(run: Path) -> None:
     found = calibrate(run / "best", device="cpu")
     assert found.model == run / "best"
-    assert list(found.priors) == ["model", "train", "balanced"]
+    assert list(found.priors) == ["model", "train", "half", "balanced"]
     for prior, rates in found.priors.items():
         table = pq.read_table(evaluate(run, split="validation", device="cpu", prior=prior).predictions_file)
         true, predicted = table["label"].to_pylist(), table["predicted"].to_pylist()
@@ -144,6 +145,27 @@ def test_a_model_that_does_not_tell_its_training_faces(run: Path) -> None:
     values = json.loads((run / "best" / "config.json").read_text())
     (run / "best" / "config.json").write_text(json.dumps({**values, "train_counts": None}))
     assert list(calibrate(run, device="cpu").priors) == ["model", "balanced"]
+
+
+@pytest.mark.parametrize(("closed", "works"), [("best", False), ("run", True)])
+def test_the_model_folder_alone_is_written(run: Path, monkeypatch: pytest.MonkeyPatch, closed: str, works: bool) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != closed)
+    seen: list[int] = []
+    if works:
+        calibrate(run, device="cpu", progress=lambda done, total: seen.append(done))
+    else:
+        with pytest.raises(StorageError, match="best cannot be written"):
+            calibrate(run, device="cpu", progress=lambda done, total: seen.append(done))
+    assert bool(seen) == works
+
+
+def test_a_card_that_is_no_utf_8_is_kept_byte_for_byte(run: Path) -> None:
+    without_calibration(run)
+    (run / "best" / "README.md").write_bytes(b"# Caf\xe9\r\n")
+    calibrate(run, device="cpu")
+    assert read_config(run / "best").fitted is not None
+    assert "Fitted on 12 faces" in read_card(run / "best")
+    assert (run / "README.old.md").read_bytes() == b"# Caf\xe9\r\n"
 
 
 def test_what_cannot_be_calibrated(run: Path, faces: Path, tmp_path: Path) -> None:

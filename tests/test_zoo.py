@@ -357,6 +357,8 @@ def test_a_card_without_a_head(pretrained: Path) -> None:
     card = pretrained / "first-112" / "README.md"
     card.write_text("# Plain\n\n---\n\ntext\n")
     assert zoo.read_card(card.parent) == "# Plain\n\n---\n\ntext"
+    card.write_bytes(b"---\ntags: [caf\xe9]\n---\n# Caf\xe9\n")
+    assert zoo.read_card(card.parent) == "# Caf\ufffd"
     card.unlink()
     assert zoo.read_card(card.parent) == ""
 

@@ -13,6 +13,7 @@ adjustment (Menon et al., ICLR 2021).
 |---|---|---|
 | "model" | softmax(z / T alone) | the model's own |
 | "train" | softmax(z / T + b + log train - log old), expressions as frequent as in the training set | fewest errors on such faces |
+| "half" | softmax(z / T + b + log(train) / 2 - log old), frequencies in proportion to the square root of those in training | in between |
 | "balanced" | softmax(z / T + b - log old), every expression equally likely | highest mean recall |
 | {name: p} | softmax(z / T + b + log p - log old) | fewest errors under p |
 
@@ -39,7 +40,7 @@ from evenface.labels import canonical
 Numbers = npt.NDArray[np.float64]
 Prior = str | Mapping[str, float]
 
-PRIORS = ("model", "train", "balanced")
+PRIORS = ("model", "train", "half", "balanced")
 BINS = 15  # of the calibration error, as in Guo et al.
 HOTTEST = 20.0  # T; faces on which the model does worse than chance would ask for infinity and beyond
 
@@ -130,9 +131,9 @@ def scores(
 
     Args:
         logits: (n, L), in the order of `class_names`; log-probabilities do as well.
-        prior: "model", "train", "balanced", or a share for each class (see the module's table); shares need not sum to 1.
+        prior: "model", "train", "half", "balanced", or a share for each class (see the module's table); shares need not sum to 1.
         calibration: that of the model; None for a model without one.
-        train_counts: class -> training faces; "train" needs them, and without a calibration so does everything but "model".
+        train_counts: class -> training faces; "train" and "half" need them, and without a calibration so does everything but "model".
 
     Raises:
         ConfigError: an unknown prior, or one that lacks a class or gives it no share.
@@ -164,8 +165,8 @@ def adjustment(
     wanted = np.zeros(len(class_names))
     if not isinstance(prior, str):
         wanted = np.log(_shares(prior, class_names))
-    elif prior == "train":
-        wanted = _log_counts(class_names, train_counts, prior)
+    elif prior != "balanced":
+        wanted = _log_counts(class_names, train_counts, prior) * (0.5 if prior == "half" else 1.0)
     if calibration is None:
         return 1.0, wanted - _log_counts(class_names, train_counts, prior)
     return calibration.temperature, wanted + [calibration.bias[name] - math.log(calibration.prior[name]) for name in class_names]

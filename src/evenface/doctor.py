@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -310,15 +310,26 @@ def _table(file: Path) -> dict[str, int]:
 
 def disk_and_caches() -> Iterator[Finding]:
     """Free disk under the working folder, where runs are written, and each cache with where it lies."""
-    yield folder_finding("disk", Path.cwd(), "where runs are written")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    yield _place("disk", Path.cwd, "where runs are written", "change to a folder that is there")
+    caches = {
+        "evenface": ("EVENFACE_HOME", cache_folder),
+        "torch": ("TORCH_HOME", lambda: _user_cache("TORCH_HOME", "torch")),
+        "timm": ("HF_HOME", lambda: _user_cache("HF_HOME", "huggingface")),
+    }
+    for name, (variable, folder) in caches.items():
+        yield _place(f"cache of {name}", folder, f"{variable} moves it", f"set {variable} to a folder that you may write to")
+
+
+def _user_cache(variable: str, name: str) -> Path:
+    return Path(os.environ.get(variable) or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / name)
+
+
+def _place(name: str, find: Callable[[], Path], note: str, way_out: str) -> Finding:
+    """The finding for a folder that may not be there, or whose place nobody knows: the home of a user without an account."""
     try:
-        yield folder_finding("cache of evenface", cache_folder(), "EVENFACE_HOME moves it")
-    except OSError as error:
-        way_out = "set EVENFACE_HOME to a folder that you may write to"
-        yield Finding("cache of evenface", "warn", f"cannot be made: {error}", way_out)
-    yield folder_finding("cache of torch", Path(os.environ.get("TORCH_HOME") or cache / "torch"), "TORCH_HOME moves it")
-    yield folder_finding("cache of timm", Path(os.environ.get("HF_HOME") or cache / "huggingface"), "HF_HOME moves it")
+        return folder_finding(name, find(), note)
+    except (OSError, RuntimeError) as error:
+        return Finding(name, "warn", f"the folder ({note}) cannot be found: {error}", way_out)
 
 
 def folder_finding(name: str, folder: Path, note: str) -> Finding:

@@ -37,6 +37,7 @@ SCHEMA_VERSION = 1
 PLAIN = "linear"  # the kind of `evenface.models.classifier.Classifier`, for configs that name none
 BACKBONE = "backbone"  # the `kind` of a folder that holds a start for training and no classifier
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+_BESIDE = ("card.json", "notes.md", "model.onnx", "model.xml", "model.bin", "model.pt2")  # of `evenface.cards` and `evenface.export`
 PRECISIONS = ("float32", "float16")  # names of torch's types
 
 
@@ -109,6 +110,13 @@ class ModelConfig:
         _check(self.weights_dtype in PRECISIONS, "weights_dtype", " or ".join(PRECISIONS), self.weights_dtype)
         fitted = self.fitted
         _check(fitted is None or set(fitted.bias) == set(names), "calibration", "one of the model's classes", self.calibration)
+        if self.alignment is not None:
+            from evenface.faces.alignment import Alignment  # OpenCV, which nothing else here needs
+
+            try:
+                Alignment.from_dict(self.alignment)
+            except ConfigError as error:
+                raise ModelError(f"In the model's config, alignment is {self.alignment!r}: {error}") from error
 
     @property
     def fitted(self) -> Calibration | None:
@@ -188,28 +196,24 @@ def save_model(
 
         kind = getattr(torch, checked.weights_dtype)
         tensors = _shortened(tensors, {name for name, _ in classifier.named_parameters()}, kind)
-    if folder.exists() and not (folder / CONFIG).is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ModelError(f"{folder} exists and is not a model folder; choose another name.")
     contents = {**(further or {}), WEIGHTS: safetensors.torch.save(tensors), CONFIG: (text + "\n").encode(), CARD: card.encode()}
     write_folder(folder, contents)
     return checked
 
 
-def rewrite(folder: str | os.PathLike[str], config: ModelConfig, card: str) -> None:
-    """Puts another config and card into a model folder; the weights are not touched.
+def rewrite(folder: str | os.PathLike[str], config: ModelConfig) -> None:
+    """Puts another config into a model folder; the weights and the card are not touched.
 
     Raises:
-        StorageError: it cannot be written; each file is then the old one or the new one.
+        StorageError: it cannot be written; the former one still stands.
     """
-    place = standing(Path(folder))
-    write_text(place / CARD, card)
-    write_text(place / CONFIG, json.dumps(config.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(standing(Path(folder)) / CONFIG, json.dumps(config.to_dict(), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_card(folder: str | os.PathLike[str]) -> str:
-    """The text of the model card; empty where there is none."""
+    """The text of the model card, with U+FFFD for what is not UTF-8; empty where there is none."""
     path = standing(Path(folder)) / CARD
-    return path.read_text(encoding="utf-8") if path.is_file() else ""
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
 
 def is_backbone(folder: Path) -> bool:
@@ -326,11 +330,13 @@ def _former(folder: Path) -> Path:
 
 
 def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Writes files into a new folder beside `folder`, then puts it in the place of the former one.
+    """Writes files into a new folder beside `folder`, then puts it in the place of the former one. What somebody else put in there stays.
 
     Raises:
+        ModelError: the former one is neither empty nor a model folder.
         StorageError: it cannot be written; the former folder is untouched.
     """
+    theirs = _of_others(folder)
     aside, former = folder.with_name(f".{folder.name}.part"), _former(folder)
     try:
         shutil.rmtree(aside, ignore_errors=True)
@@ -340,6 +346,8 @@ def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
+        for path in theirs:
+            (shutil.copytree if path.is_dir() else shutil.copy2)(path, aside / path.name)
         if folder.exists():
             shutil.rmtree(former, ignore_errors=True)
             os.replace(folder, former)
@@ -348,6 +356,16 @@ def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
         shutil.rmtree(aside, ignore_errors=True)
         raise cannot_write(folder, error) from error
     shutil.rmtree(former, ignore_errors=True)
+
+
+def _of_others(folder: Path) -> list[Path]:
+    """What a model folder holds that evenface did not write."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return []
+    if not (folder / WEIGHTS).is_file() or not (folder / CONFIG).is_file():
+        raise ModelError(f"{folder} exists and is not a model folder; choose another name.")
+    ours = (WEIGHTS, CONFIG, CARD, *_BESIDE)
+    return [path for path in sorted(folder.iterdir()) if path.name not in ours and not path.match(".*.part")]  # .part: of killed processes
 
 
 def _check(right: bool, field: str, wanted: str, found: object) -> None:

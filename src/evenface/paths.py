@@ -9,6 +9,6 @@ from pathlib import Path
 def cache_folder() -> Path:
     """The cache folder, made when it is not there yet."""
     base = os.environ.get("EVENFACE_HOME")
-    folder = Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "evenface"
+    folder = Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "evenface"
     folder.mkdir(parents=True, exist_ok=True)
     return folder

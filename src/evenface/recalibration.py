@@ -25,7 +25,7 @@ from evenface.errors import ConfigError
 from evenface.evaluation.evaluate import predict
 from evenface.evaluation.metrics import confusion_matrix, scores
 from evenface.files import require_writable
-from evenface.model_folder import ModelConfig, load_model, read_card, rewrite
+from evenface.model_folder import ModelConfig, load_model, rewrite, standing
 from evenface.run_data import data_of, learned_look
 from evenface.runs import find_model, renew_card
 
@@ -83,7 +83,7 @@ def calibrate(
     manifest, settings, own_data = data_of(config, run, dataset, data_dir, about, split)
     part = manifest.split(split)
     require_every_class(part.counts(), split)  # told now, as a place that cannot be written, and not after the work
-    require_writable(folder.absolute().parent)  # the folder is written anew beside itself
+    require_writable(standing(folder))
     look = None if own_data else learned_look(about)
     store = open_store(part, about.img_size, device=chosen, mode=settings.store, workers=workers, look=look)
     found = predict(model.to(chosen), store, batch_size=batch_size, device=chosen, precision=kind, progress=progress)
@@ -91,7 +91,7 @@ def calibrate(
     labels = np.array([position[label] for label in store.manifest.table["label"].to_pylist()], dtype=np.int64)
     calibration = fit_calibration(as_logits(found), labels, about.class_names, split=split, dataset=manifest.name)
     about = dataclasses.replace(about, calibration=calibration.to_dict())
-    rewrite(folder, about, read_card(folder))
+    rewrite(folder, about)
     renew_card(folder)
     return report(folder, about, calibration, as_logits(found), labels)
 

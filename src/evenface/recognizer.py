@@ -54,7 +54,7 @@ class Recognizer:
         precision: fp32, bf16 or auto; bf16 changes scores in the third digit.
         prior: how frequent the classes are where the pictures come from; the scores assume it. "model" takes the model's own decision, as
             it is evaluated; "train" the frequencies of the training set; "balanced" equal ones, which finds more of the rare classes;
-            or a table class -> frequency.
+            "half" what lies between, by their square roots; or a table class -> frequency.
         tta: "flip" averages each face with its mirror, at twice the cost of the classification.
 
     Raises:

@@ -77,8 +77,8 @@ def evaluate(
         dataset, data_dir: by default the run's own (also for its `best` folder); any other model folder needs them.
         tta: "flip" averages the probabilities of each face and its mirror; "experts" weights the experts of a network by how much they
             agree on face and mirror. The files are named `...-<split>-flip...` and `...-<split>-experts...`.
-        prior: "model" is the model's own answer, its softmax as it is; "train" and "balanced" are the scores, and with them the decision,
-            under that prior (`evenface.calibration`). The files are named `...-<split>-balanced...`, `...-<split>-flip-train...`.
+        prior: "model" is the model's own answer, its softmax as it is; "train", "half" and "balanced" are the scores, and with them the
+            decision, under that prior (`evenface.calibration`). The files are named `...-<split>-balanced...`, `...-<split>-flip-train...`.
         output: where the two files go; by default the run folder. A model folder that belongs to no run needs it. A run's scores on other
             data than its own are named `...-<data set>-<split>...`, so that they do not take the place of those on its own. Its own are
             those whose training faces are the run's, wherever they lie.

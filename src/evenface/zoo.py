@@ -188,7 +188,7 @@ def weights_file(folder: Path) -> Path:
 def read_card(folder: Path) -> str:
     """The model card without its head for machines; empty where there is none."""
     try:
-        text = (_standing(folder) / _CARD).read_text(encoding="utf-8")
+        text = (_standing(folder) / _CARD).read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
     _, _, rest = text.removeprefix("---\n").partition("\n---\n")

@@ -138,6 +138,28 @@ def test_votes() -> None:
     }
 
 
+def test_votes_as_shares_and_with_blank_cells() -> None:
+    items = [(f"v{i}", "train", "anger", png(face(i))) for i in range(6)]
+    columns = {  # v0 tie, v1 no majority, v2 clear, v3 tie beside a blank, v4 nobody voted, v5 half of shares that sum to 1 but for a digit
+        "votes_anger": [0.5, 0.4, 0.8, 2.0, None, 0.5], "votes_sadness": [0.5, 0.3, 0.2, 2.0, None, 0.2],
+        "votes_happiness": [0.0, 0.3, 0.0, None, None, 0.2], "votes_fear": [None, None, None, float("nan"), None, 0.09999999999999998],
+    }  # fmt: skip
+    rows = Rows(manifest_of(items, **columns))
+    assert {rows.ids[f.row]: (f.verdict, f.score) for f in votes(rows)} == {  # type: ignore[union-attr]
+        "v0": ("tie at 0.5 of 1 votes", 0.5),
+        "v1": ("no majority, 0.4 of 1 votes", 0.6),
+        "v3": ("tie at 2 of 4 votes", 0.5),
+        "v5": ("no majority, 0.5 of 1 votes", 0.5),
+    }
+
+
+@pytest.mark.parametrize("cells", [["3", "many"], [[1], [2]]])
+def test_votes_that_are_no_numbers(cells: list[Any]) -> None:
+    items = [(f"v{i}", "train", "anger", png(face(i))) for i in range(2)]
+    rows = Rows(manifest_of(items, votes_anger=[1, 2], votes_fear=cells))
+    assert votes(rows) == "The column `votes_fear` holds something that is no number; mend it to have the votes looked at."
+
+
 def test_left_out_rows(planted: Any) -> None:
     images = [{"bytes": png(picture), "path": None} for picture in (face(200), np.zeros((64, 64, 3), np.uint8))]
     others = pa.table({"id": ["x1", "x2"], "split": ["train", "test"], "reason": ["contempt", "no name"], "image": images})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -39,6 +40,37 @@ def test_what_a_person_wrote_into_it_is_kept(run: Path) -> None:
     card.write_text("mine")
     assert keep_edited(run / "best", run) == run / "README.old.md"  # it is there already
     assert len(list(run.glob("README.old*"))) == 2
+
+
+def test_a_card_in_another_encoding_is_kept_byte_for_byte(run: Path) -> None:
+    for _ in range(2):
+        (run / "best" / "README.md").write_bytes(b"# Caf\xe9\r\n")
+        assert renew(run / "best", run).read_text().startswith("---")
+    assert [file.read_bytes() for file in run.glob("README.old*")] == [b"# Caf\xe9\r\n"]
+
+
+def test_our_own_card_is_no_edited_one_after_ctrl_c(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    renew(run / "best", run)
+    (run / "notes.md").write_text("Made for us.")
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("evenface.cards.folder.write_aside", stopped)  # the card is there, and not yet its facts
+        with pytest.raises(KeyboardInterrupt):
+            renew(run / "best", run)
+    assert "Made for us." in (run / "best" / "README.md").read_text()
+    renew(run / "best", run)
+    renew(run / "best", run)
+    assert not list(run.rglob("README.old*"))
+
+
+def test_notes_in_another_encoding_do_not_vanish(run: Path) -> None:
+    (run / "notes.md").write_bytes("Für ein Museum.".encode("latin-1"))
+    for _ in range(2):
+        assert "\n\nF\ufffdr ein Museum.\n\n" in renew(run / "best", run).read_text(encoding="utf-8")
+    assert (run / "notes.md").read_bytes() == "Für ein Museum.".encode("latin-1")
 
 
 def test_notes_stay_in_the_card(run: Path, tmp_path: Path) -> None:
@@ -90,6 +122,11 @@ def test_no_model_folder(tmp_path: Path) -> None:
         ("~/secret/a.pth", "a.pth"),
         ("--unlabelled ../secret/u -o runs/x", "--unlabelled u -o runs/x"),
         ('evenface train --data-dir "/data/my faces" --lr 1', "evenface train --data-dir DIR --lr 1"),
+        ("evenface train --data-dir=/data/'my faces' --lr 1", "evenface train --data-dir=DIR --lr 1"),
+        (r"evenface train --data-dir /data/my\ faces --lr 1", "evenface train --data-dir DIR --lr 1"),
+        (shlex.join(["train", "--data-dir", "/data/o'brien/my set", "--lr", "1"]), "train --data-dir DIR --lr 1"),
+        (shlex.join(["train", "--init", "/data/o'brien/my nets/a.pth", "-o", "runs/x"]), "train --init 'a.pth' -o runs/x"),
+        (shlex.join(["train", "-o", "/data/me/o'brien/"]), shlex.join(["train", "-o", "o'brien"])),
         ("<b>Faces</b> of [1]/[2], 50 %/epoch", "<b>Faces</b> of [1]/[2], 50 %/epoch"),
         ("from ./nets/a.pth, 3 / 4, and/or https://example.org/a/b", "from ./nets/a.pth, 3 / 4, and/or https://example.org/a/b"),
     ],

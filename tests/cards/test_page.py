@@ -137,6 +137,14 @@ def test_how_it_was_trained(run: Path, config: dict[str, Any]) -> None:
     assert "4 epochs were done when this was written" in card(gather(run, config))
 
 
+def test_a_config_of_another_maker_says_less(run: Path, config: dict[str, Any]) -> None:
+    config["method"] = {"lam": 0.1}
+    config["selection"] = {**config["selection"], "value": "high"}
+    found = rows(section(card(gather(run, config)), "How it was trained"))
+    assert found["method"] == ["not known, `lam` 0.1"]
+    assert found["epoch"] == ["4 of 5, chosen by mean recall on the validation split, protocol `validation`"]
+
+
 def test_calibration_before_and_after(run: Path, config: dict[str, Any]) -> None:
     found = rows(section(card(gather(run, config)), "Calibration"))
     assert found["temperature"] == ["1", "1.50", "1.25"]

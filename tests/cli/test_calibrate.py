@@ -25,7 +25,7 @@ def test_what_is_printed_is_what_is_stored(cli: Any, run: Path) -> None:
     assert fitted is not None
     assert f"{fitted.temperature_only:.3f}" in answer.out
     assert f"{fitted.temperature:.3f}" in answer.out
-    for name in ("model", "train", "balanced", *fitted.bias):
+    for name in ("model", "train", "half", "balanced", *fitted.bias):
         assert name in answer.out
     assert f"written   {run / 'best' / 'config.json'}" in answer.out
 
@@ -37,7 +37,7 @@ def test_the_tables_hold_the_numbers(run: Path) -> None:
     assert fits.rows[1] == ("negative log-likelihood", *(f"{value:.4f}" for value in c.nll))
     assert fits.rows[2] == ("calibration error, %", *(f"{100 * value:.2f}" for value in c.ece))
     assert [row[:3] for row in classes.rows] == [(name, "3", f"{c.bias[name]:+.2f}") for name in c.bias]
-    assert [row[0] for row in priors.rows] == ["model", "train", "balanced"]
+    assert [row[0] for row in priors.rows] == ["model", "train", "half", "balanced"]
     for name, *rates in priors.rows:
         assert rates == [f"{100 * found.priors[name][key]:.1f}" for key in ("overall", "mean_recall")]
 

@@ -59,6 +59,12 @@ def test_a_choice_of_checks_decides_what_leaves(cli: Any, faulty: Path, home: Pa
     clean = cli(*words[:-4], "--checks", "subjects", "--exclude-checks", "subjects")
     assert "no training face leaves by subjects" in clean.out
     assert not (home / "out" / "exclude.txt").exists()  # not that of the call before
+    cli(*words, "--exclude-checks", "duplicates")
+    assert "removed   out/exclude.txt" in cli(*words).out  # nor where the call asks for none
+    assert not (home / "out" / "exclude.txt").exists()
+    (home / "out" / "exclude.txt").write_text("train/happy/0.png\n")
+    assert "exclude.txt" not in cli(*words).out
+    assert (home / "out" / "exclude.txt").read_text() == "train/happy/0.png\n"  # a person's own
 
 
 @pytest.mark.parametrize("file", ["verdicts.csv", "exclude.txt"])

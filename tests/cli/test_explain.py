@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -94,6 +97,67 @@ def test_named_faces_another_method_and_a_finer_grid(cli: Any, watched: Path, ho
         assert maps["maps"].shape == (2, 3, 4, 4)
         assert (maps["maps"] >= 0).all()
         assert str(maps["method"]) == "layer-cam"
+
+
+def test_numbers_that_are_ids(cli: Any, watched: Path, faces: Path, home: Path) -> None:
+    rows = [f"{i},{faces / 'val' / name / '0.png'},{name},validation" for i, name in enumerate(("happy", "fear", "anger") * 2)]
+    rows += [f"{i},{faces / 'train' / name / '0.png'},{name},train" for i, name in enumerate(("happy", "fear", "anger"), 100)]
+    (home / "numbers.csv").write_text("\n".join(("id,file_name,label,split", *rows)))
+    data = ("--dataset", "manifest", "--data-dir", "numbers.csv", "-q")
+    for words, n in (((), 3), (("--per-class", 2), 6), (("--ids", "2"), 1)):
+        assert cli("explain", watched, *data, *words, "-o", f"out{n}").code == 0
+        assert len([name for name in names_in(home / f"out{n}") if name.startswith("face-")]) == n
+    assert (home / "out1" / "face-2.png").is_file()
+    cli("explain", watched, *data, "--ids", "9999").refused(2, "Unknown id '9999'")
+
+
+def test_faces_of_other_data_look_as_those_that_the_model_has_learned(
+    cli: Any, watched: Path, faces: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from evenface.explain import run
+
+    shutil.copytree(watched, home / "grey")
+    file = home / "grey" / "best" / "config.json"
+    look = {"template": "box", "margin": 0.0, "resolution": 8, "grey": True}
+    file.write_text(json.dumps({**json.loads(file.read_text()), "alignment": look}))
+    shutil.copytree(faces, home / "other")
+    (home / "other" / "train" / "fear" / "0.png").unlink()
+    original, given = run.open_store, []
+    monkeypatch.setattr(run, "open_store", lambda *words, **more: given.append(more["look"]) or original(*words, **more))
+    for words in ((), ("--check", 2, "--method", "class-map"), ("--consistency",), ("--epochs",)):
+        for where in ((), ("--data-dir", "other")):
+            assert cli("explain", "grey", *words, *where, "-q").code == 0
+        own, other = given
+        assert own is None
+        assert other.to_dict() == look
+        given.clear()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems want file names in UTF-8")
+def test_a_photo_whose_name_is_no_utf_8(cli: Any, watched: Path, crops: Path, home: Path) -> None:
+    (crops / "broken.png").unlink()
+    odd = (crops / "a.jpg").rename(os.fsdecode(os.fsencode(crops) + b"/caf\xe9.jpg"))
+    assert cli("explain", watched, crops, "--detector", "none", "-q").code == 0
+    rows = list(csv.DictReader((home / "explained" / "faces.csv").read_text().splitlines()))
+    assert [row["name"] for row in rows] == ["a.png", "b.png", "caf\\xe9.jpg"]
+    assert {"face-caf-xe9.png", "maps.npz"} <= set(names_in(home / "explained"))
+    words = ("--detector", "none", "--check", "--method", "class-map", "--format", "json", "-o", "numbers")
+    assert json.loads(cli("explain", watched, odd, *words).out)["photos"] == [f"{crops}/caf\\xe9.jpg"]
+
+
+def test_a_subfolder_that_may_not_be_read_is_told(cli: Any, watched: Path, crops: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (crops / "broken.png").unlink()
+    (crops / "closed").mkdir()
+    original = os.scandir
+
+    def scandir(place: Any) -> Any:  # the root user, who may read everything, runs this test too
+        if Path(place).name == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied", str(place))
+        return original(place)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    for words in (("-q",), ("--check", "--method", "class-map", "-q")):
+        cli("explain", watched, crops, "--detector", "none", *words).refused(1, "closed: Permission denied")
 
 
 def test_faces_that_are_cut_out_and_a_broken_file(cli: Any, watched: Path, crops: Path, home: Path) -> None:
@@ -190,6 +254,10 @@ def test_maps_of_a_single_cell_tell_of_no_place(cli: Any, trained: Path, home: P
         (("--epochs", "--layer", "earlier"), "leave out --layer"),
         (("nowhere.png",), "There is no file or folder nowhere.png"),
         (("crops", "--dataset", "synthetic"), "leave out the INPUTs"),
+        (("crops", "--split", "test"), "leave out the INPUTs"),
+        (("crops", "--per-class", "5"), "leave out the INPUTs"),
+        (("crops", "--seed", "3"), "A photo is not drawn by a seed; leave out --seed"),
+        (("--ids", ","), "--ids names faces by their ids"),
         (("film.mp4",), "not films and cameras"),
         (("webcam",), "not films and cameras"),
         (("-o", "crops/a.png"), "is a file"),
@@ -261,6 +329,10 @@ def test_the_methods_of_the_flag_are_those_of_the_module() -> None:
         (("--consistency", "--seed", "1"), "--consistency is of the whole split; leave out --seed"),
         (("--epochs", "--split", "test"), "--epochs is of the faces that the run watched; leave out --split"),
         (("--epochs", "--dataset", "folder"), "leave out --dataset"),
+        (("--epochs", "--format", "json"), "A picture is neither text nor JSON; leave out --format"),
+        (("--format", "json"), "leave out --format"),
+        (("--ids", "a", "--per-class", "2"), "--ids names the faces; leave out --per-class"),
+        (("--ids", "a", "--seed", "0"), "--ids names the faces; leave out --seed"),
     ],
     ids=str,
 )

@@ -11,7 +11,7 @@ import pytest
 from evenface.data.ferplus import read_ferplus
 from evenface.data.manifest import Manifest, build
 from evenface.data.stats import data_stats, vote_ties
-from evenface.errors import ConfigError
+from evenface.errors import ConfigError, DataError
 
 
 Picture = Callable[..., Path]
@@ -85,6 +85,15 @@ def test_vote_ties(make: Callable[..., Manifest]) -> None:
     assert ties is not None
     assert ties.tolist() == [True, False, True, False]
     assert data_stats(m).ties == {"train": 2, "test": 0}
+
+
+def test_a_blank_vote_is_none_and_a_text_is_an_error(make: Callable[..., Manifest]) -> None:
+    m = make({"train": {"fear": 4}}, votes_fear=[0.5, None, 0.25, None], votes_anger=[0.5, 0.5, None, None])
+    ties = vote_ties(m)
+    assert ties is not None
+    assert ties.tolist() == [True, False, False, False]  # nobody voted for the last one
+    with pytest.raises(DataError, match="`votes_fear` holds something that is no number"):
+        data_stats(make({"train": {"fear": 2}}, votes_fear=["two", "one"], votes_anger=[1, 2]))
 
 
 @pytest.mark.slow

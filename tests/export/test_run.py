@@ -129,7 +129,41 @@ def test_a_student_has_the_classes_of_its_teachers(tmp_path: Path) -> None:
     (tmp_path / "run" / "config.yaml").write_text(settings.to_yaml())
     found = faces.read_set(tmp_path / "run" / "best", read_config(tmp_path / "run" / "best"), None, None)
     assert found is not None
-    assert set(found.class_names) == set(CLASSES)
+    assert set(found.manifest.class_names) == set(CLASSES)
+
+
+def test_faces_of_other_data_look_as_those_that_the_model_has_learned(warm: Path, tmp_path: Path, drawn: None) -> None:
+    """Grey and of 8 pixels: those of 16 in colour, each 2 x 2 of them alike; a run's own faces stay as they are."""
+    shutil.copytree(warm, tmp_path / "run" / "best")
+    config = tmp_path / "run" / "best" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "alignment": {"template": "box", "resolution": 8, "grey": True}}))
+    about = read_config(tmp_path / "run" / "best")
+    small = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    for name in BASIC:
+        for split in ("train", "validation"):
+            (tmp_path / "photos" / split / name).mkdir(parents=True)
+            Image.fromarray(small.repeat(2, axis=0).repeat(2, axis=1)).save(tmp_path / "photos" / split / name / "0.png")
+    whole = Image.fromarray(small.repeat(2, axis=0).repeat(2, axis=1)).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
+    grey = Image.fromarray(np.rint(small @ [0.299, 0.587, 0.114]).astype(np.uint8)).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
+
+    def shows(batches: Any, expected: Image.Image) -> None:
+        (found,) = batches
+        np.testing.assert_allclose(found.astype(int), np.stack([np.asarray(expected.convert("RGB"))] * 7), atol=1)
+
+    where = ("folder", str(tmp_path / "photos"))
+    other = faces.read_set(tmp_path / "run" / "best", about, *where)
+    assert other is not None
+    shows(faces.faces_of(other, about, "validation").batches(), grey)
+    shows(faces.calibration_batches(other, about, 7, 0), grey)
+    (tmp_path / "run" / "config.yaml").write_text(TrainConfig(*where, output=str(tmp_path / "run")).to_yaml())
+    own = faces.read_set(tmp_path / "run" / "best", about, None, None)
+    assert own is not None
+    shows(faces.faces_of(own, about, "validation").batches(), whole)
+    shows(faces.calibration_batches(own, about, 7, 0), whole)
+    (coloured,) = faces.drawn_faces(read_config(warm), "").batches()
+    (made,) = faces.drawn_faces(about, "").batches()
+    assert (np.ptp(coloured, axis=3) > 0).any()
+    assert (np.ptp(made, axis=3) == 0).all()
 
 
 @pytest.fixture
@@ -204,7 +238,9 @@ def test_int8_is_calibrated_on_training_faces(
         ({"output": "m.onnx", "precision": "int4"}, "--precision is one of"),
         ({"output": "m.pt2", "format": "torch-export", "precision": "int8"}, "fp32 only"),
         ({"output": "m.onnx", "precision": "int8"}, "name a data set with --calibrate-on"),
-        ({"output": "m.onnx", "calibrate_on": "ferplus"}, "goes with --precision int8"),
+        ({"output": "m.onnx", "calibrate_on": "ferplus"}, "--calibrate-on goes with --precision int8"),
+        ({"output": "m.onnx", "calibration_faces": 512}, "--calibration-faces goes with --precision int8"),
+        ({"output": "m.onnx", "precision": "fp16", "seed": 0}, "--seed goes with --precision int8"),
         ({"output": "m.onnx", "precision": "int8", "calibrate_on": "ferplus", "dataset": "rafdb"}, "share one --data-dir"),
         ({"output": "m.onnx", "precision": "int8", "calibration_faces": 0}, "--calibration-faces is at least 1"),
         ({"output": "m.onnx", "data_dir": "x"}, "name it with --dataset"),
@@ -232,6 +268,8 @@ def test_wrong_words_are_one_line(warm: Path, tmp_path: Path, capsys: pytest.Cap
         (["nowhere/x", "-o", "m.onnx"], 1, "nowhere"),
         ([warm, "-o", tmp_path / "m.onnx", "--report", tmp_path], 2, "--report names a file"),
         ([warm, "-o", tmp_path / "m.onnx", "--seed", "-1"], 2, "--seed"),
+        ([warm, "-o", tmp_path / "m.onnx", "--seed", "0"], 2, "--seed goes with --precision int8"),
+        ([warm, "-o", tmp_path / "m.onnx", "--calibration-faces", "512"], 2, "--calibration-faces goes with"),
         ([warm], 2, "-o"),
     ]
     for words, code, message in cases:

@@ -136,11 +136,19 @@ def test_a_cropped_face_goes_the_way_of_the_training_faces() -> None:
 
 @pytest.mark.parametrize(
     ("values", "message"),
-    [({"template": "arcfase"}, "arcface"), ({"margin": 3}, "margin"), ({"resolution": 2}, "resolution"), ({"size": 3}, "has no size")],
+    [
+        ({"template": "arcfase"}, "arcface"),
+        ({"template": ["box"]}, r"Unknown alignment template '\['box'\]'"),
+        ({"margin": 3}, "margin"),
+        ({"resolution": 2}, "resolution"),
+        ({"size": 3}, "has no size"),
+        (5, "a template's name or a table of template, margin, resolution and grey, not 5"),
+        ([1], r"a table .*, not \[1\]"),
+    ],
 )
-def test_an_alignment_that_cannot_be_is_refused(values: dict[str, object], message: str) -> None:
+def test_an_alignment_that_cannot_be_is_refused(values: object, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        Alignment.from_dict(values)
+        Alignment.from_dict(values)  # type: ignore[arg-type]
 
 
 def test_an_alignment_travels_as_a_table() -> None:

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from evenface.errors import ConfigError
+from evenface.faces.alignment import Alignment, align
 from evenface.faces.detection import Detection
 from evenface.faces.detectors import Detector, create_detector
+from evenface.results import Box
 
 
 class Bright:
@@ -61,6 +63,15 @@ def test_the_largest_faces_come_first_and_stay() -> None:
     detector = Detector("fixed", lambda images: [list(boxes) for _ in images], max_faces=2)
     assert [face.box[2] for face in detector.detect([picture(10, 10, 0, 0, 2)])[0]] == [9, 5]
     assert detector.detect([]) == []
+
+
+def test_a_box_without_an_area_is_no_face() -> None:
+    """Nothing can be cut out by it."""
+    boxes: list[Box] = [(3, 3, 3, 3), (2, 5, 6, 5), (5, 2, 5, 6), (6, 6, 2, 2), (1, 2, 5, 6)]
+    detector = Detector("fixed", lambda images: [[Detection(box) for box in boxes] for _ in images], max_faces=3)
+    image = np.arange(300, dtype=np.uint8).reshape(10, 10, 3)
+    (face,) = detector.detect([image])[0]
+    assert (align(image, face, Alignment("box"), 4) == image[2:6, 1:5]).all()
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (4, 4, 1), (4, 0, 3), (0, 4, 3)])

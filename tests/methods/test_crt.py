@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
+from evenface.distill.folder import save_backbone
 from evenface.errors import ConfigError
 from evenface.methods import Batch, Setting, create_method
 from evenface.models.classifier import Classifier
@@ -46,3 +48,22 @@ def test_classes_come_alike_by_default(setting: Setting) -> None:
 def test_weights_that_saw_no_expression_are_no_start(init: str, setting: Setting, classifier: Callable[[], Classifier]) -> None:
     with pytest.raises(ConfigError, match=r"frozen backbone of a finished run; name that run, such as --init runs/x"):
         create_method("crt", dataclasses.replace(setting, init=init), {}).prepare(classifier())
+
+
+def test_only_a_run_of_the_same_network_and_size_is_a_start(
+    setting: Setting, finished: Path, classifier: Callable[..., Classifier], tmp_path: Path
+) -> None:
+    def prepare(init: Path, model: Classifier, **changes: bool) -> None:
+        create_method("crt", dataclasses.replace(setting, init=str(init), **changes), {}).prepare(model)
+
+    model = classifier()
+    save_file(model.backbone.state_dict(), tmp_path / "face.safetensors")
+    save_backbone(tmp_path / "taught", model, {}, "# no head")
+    for init in ("face.safetensors", "taught"):
+        with pytest.raises(ConfigError, match=rf"name that run, such as --init runs/x, not --init .*{init}\.$"):
+            prepare(tmp_path / init, model)
+    for other in (classifier(size=64), classifier("test_convnext")):
+        with pytest.raises(ConfigError, match=r"holds a test_resnet for 32 px; take --model test_resnet --img-size 32\.$"):
+            prepare(finished, other)
+    prepare(tmp_path / "gone", model, goes_on=True)  # its saved state has the backbone
+    assert not any(p.requires_grad for p in model.backbone.parameters())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from evenface.data.views import Augmentation
 from evenface.errors import ModelError
 from evenface.methods import Batch, Setting, create_method
 from evenface.methods.dnfer import Dnfer
@@ -99,6 +101,13 @@ def test_the_head_learns_ten_times_as_fast(setting: Setting, tiny: Callable[[], 
     assert {scale[id(p)] for p in model.backbone.parameters()} == {1.0}
     with pytest.raises(ModelError, match="head"):
         create_method("dnfer", setting, {}).prepare(nn.Linear(3, 4))
+
+
+def test_a_run_is_told_what_does_nothing() -> None:
+    (note,) = made({}).notes()
+    told = set(re.findall(r"--[a-z-]+", note))
+    assert told == {f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(Augmentation)}
+    assert {"--hflip", "--rand-augment"} < told
 
 
 def test_learns_with_wrong_labels_after_the_warm_up(setting: Setting, tiny: Callable[[], nn.Module], faces: Callable[..., Batch]) -> None:

@@ -110,6 +110,8 @@ def test_broken_files_are_refused(written: tuple[Path, dict[str, torch.Tensor], 
         "other layer": data.replace(b"affine_", b"affone_"),
         "other loss": data.replace(b"loss_metric_2", b"loss_mmod_222"),
         "no dlib file": b"PK\x03\x04 something else",
+        "no float": data.replace(number(0.6), integer(2**40) + integer(1024), 1),
+        "no size": data.replace(EMPTY, b"".join(map(integer, (2, 0, 2**62, 4, 4))), 1),
         "empty": b"",
     }
     for name, content in cases.items():

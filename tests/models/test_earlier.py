@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import copy
+import pickle
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import torch
@@ -43,16 +48,36 @@ def test_it_is_what_the_last_stage_takes() -> None:
         torch.testing.assert_close(backbone.net.layer4(take(backbone, path)), out)  # type: ignore[operator]
 
 
-def test_a_copy_is_made_even_when_the_grid_was_not_taken() -> None:
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda module: pickle.loads(pickle.dumps(module))], ids=["deepcopy", "pickle"])
+def test_a_copy_is_made_even_when_the_grid_was_not_taken(copied: Callable[[Any], Any]) -> None:
     backbone = create_backbone("test_resnet", 64)
     path = watch(backbone)
     x = torch.rand(2, 3, 64, 64)
     backbone(x)
-    other = copy.deepcopy(backbone)
+    other = copied(backbone)
+    with pytest.raises(AssertionError, match="run first"):
+        take(other, path)
     other(x)
     torch.testing.assert_close(take(other, path), take(backbone, path))
     with pytest.raises(AssertionError, match="run first"):
         take(other, path)
+
+
+def test_threads_that_share_a_network_each_have_their_own_grid() -> None:
+    backbone = create_backbone("test_resnet", 64).eval()
+    path = watch(backbone)
+    both_ran = threading.Barrier(2)
+
+    def grids(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        with torch.no_grad():
+            last = backbone(x)
+            both_ran.wait(60)
+            return take(backbone, path), last
+
+    with ThreadPoolExecutor(2) as pool:
+        for earlier, last in pool.map(grids, torch.rand(2, 1, 3, 64, 64)):
+            with torch.no_grad():
+                torch.testing.assert_close(backbone.net.layer4(earlier), last)  # type: ignore[operator]
 
 
 def test_weights_that_do_not_fit_are_named() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from timm.layers import convert_sync_batchnorm
 
 from evenface.errors import ConfigError, ModelError
 from evenface.model_folder import load_model, save_model
@@ -59,6 +60,15 @@ def test_logits_and_maps_are_what_the_definition_says() -> None:
     torch.testing.assert_close(out.features, mu)
     torch.testing.assert_close(out.logits, mu @ model.head.weight.T + model.head.bias)
     torch.testing.assert_close(out.maps, maps)
+
+
+def test_the_batch_norms_of_several_gpus_change_nothing() -> None:
+    model, x = make(), faces()
+    with torch.no_grad():
+        expected = model(x)
+        for found, one in zip(convert_sync_batchnorm(model)(x), expected, strict=True):
+            torch.testing.assert_close(found, one)
+    assert isinstance(model.mu[4], torch.nn.SyncBatchNorm)
 
 
 @pytest.mark.parametrize(("name", "size"), [("test_resnet", 64), ("test_resnet", 32), ("test_convnext", 64), ("dlib_face_resnet_13", 64)])

@@ -107,6 +107,17 @@ def test_broken_files_are_one_clear_line(tmp_path: Path, suffix: str, content: b
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_torch_file_cut_short_anywhere_is_one_clear_line(tmp_path: Path, zipped: bool) -> None:
+    path = tmp_path / "a.pth"
+    torch.save(TENSORS, path, _use_new_zipfile_serialization=zipped)
+    data = path.read_bytes()
+    for length in range(len(data)):
+        path.write_bytes(data[:length])
+        with pytest.raises(ModelError, match=r"a\.pth cannot be read as a PyTorch checkpoint[^\n]*$"):
+            read_weights(path)
+
+
 def test_what_holds_no_tensors_is_refused(tmp_path: Path) -> None:
     torch.save({"epoch": 3}, tmp_path / "a.pth")
     torch.save([torch.zeros(1)], tmp_path / "b.pth")

@@ -150,7 +150,7 @@ def test_the_model_tells_of_itself(make: Make) -> None:
     ModelAnswer.model_validate(body)
     assert body["name"] == "tiny"
     assert body["classes"] == list(bench.recognizer.class_names)
-    assert body["priors"] == ["model", "train", "balanced"]
+    assert body["priors"] == ["model", "train", "half", "balanced"]
     assert (body["img_size"], body["detector"], body["card"]) == (32, "squares", "# A card\n\ntext")
     assert body["train_counts"]["disgust"] == 2
     limits = {"max_bytes": 32 << 20, "max_pixels": 50_000_000, "max_files": 3, "max_faces": 64, "timeout_seconds": 12}

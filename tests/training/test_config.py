@@ -33,6 +33,16 @@ def test_presets_are_valid(name: str) -> None:
     assert all(getattr(config, key) == value for key, value in PRESETS[name].items())
 
 
+def test_a_preset_in_python() -> None:
+    config = TrainConfig.from_preset("cpu", dataset="ferplus", epochs=16)
+    assert (config.dataset, config.epochs) == ("ferplus", 16)
+    assert dataclasses.replace(config, dataset="synthetic", epochs=6) == from_dict(dict(PRESETS["cpu"]), "cpu")
+    with pytest.raises(ConfigError, match="Unknown preset 'cup'; did you mean 'cpu'"):
+        TrainConfig.from_preset("cup")
+    with pytest.raises(ConfigError, match="preset 'cpu': Unknown setting 'epoch'; did you mean 'epochs'"):
+        TrainConfig.from_preset("cpu", epoch=3)
+
+
 def test_yaml_numbers_that_yaml_takes_for_texts() -> None:
     assert from_dict(yaml.safe_load("lr: 1e-4\nclip_grad: 1\nweight_decay: '0'"), "x.yaml").lr == 1e-4
 

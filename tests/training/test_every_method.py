@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,10 +62,12 @@ def test_a_run(
     name: str,
     settings: Callable[..., TrainConfig],
     whole: Path,
+    tmp_path: Path,
     stop_at: Callable[[int], None],
     assert_same: Callable[[Path, Path], None],
 ) -> None:
-    init = str(whole / "best") if name in AFTER_A_RUN else "none"
+    begun = shutil.copytree(whole / "best", tmp_path / "start")
+    init = str(begun) if name in AFTER_A_RUN else "none"
     options = PHASES.get(name, {})
     config = settings(method=name, method_options=options, init=init, output="whole")
     train(config)
@@ -74,6 +77,7 @@ def test_a_run(
     stop_at(2)  # in the middle of the first epoch; tau_norm, which makes no step, asks once an epoch
     with pytest.raises(Interrupted):
         train(other)
+    shutil.rmtree(begun)  # a run goes on without its start
     stop_at(4)  # as a rule in the middle of the second epoch, the last
     with contextlib.suppress(Interrupted):  # tau_norm has come to its end
         resume(stopped)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import sys
@@ -17,17 +18,19 @@ from rich.console import Console
 
 from evenface.data.manifest import Manifest
 from evenface.errors import ConfigError, DataError, MissingExtra, TrainingError
-from evenface.methods import get_method
+from evenface.methods import Setting, get_method
 from evenface.methods._options import parse
-from evenface.methods.ce import Ce
+from evenface.methods.ce import Ce, CeOptions
 from evenface.model_folder import load_model
+from evenface.models.classifier import build_classifier
 from evenface.runs import evaluate
 from evenface.training import run as run_module
 from evenface.training.checkpoint import load_state
 from evenface.training.config import TrainConfig, load_config
 from evenface.training.data import load_manifest
 from evenface.training.loop import Loop
-from evenface.training.run import train
+from evenface.training.run import resume, train
+from evenface.training.trainee import Trainee
 
 
 Settings = Callable[..., TrainConfig]
@@ -230,6 +233,36 @@ def test_an_average_that_would_do_nothing_is_refused(settings: Any) -> None:
         train(config)
     assert not config.folder.exists()
     train(settings(method="dmue", ema=0.9, epochs=1, output="branches"))  # what it keeps is a part of the network
+
+
+def test_a_second_view_that_nobody_asks_for_is_refused(settings: Any) -> None:
+    config = settings(method="ce", view="erase")
+    with pytest.raises(ConfigError, match=r"'ce' asks for no second view of a face, so --view erase would do nothing; leave it out"):
+        train(config)
+    assert not config.folder.exists()
+    train(settings(method="rbc", view="erase", epochs=1, output="two"))
+
+
+def test_a_run_that_began_with_such_a_view_goes_on(settings: Any) -> None:
+    config = settings(epochs=1)
+    train(config)
+    (config.folder / "config.yaml").write_text(dataclasses.replace(config, view="erase", epochs=2).to_yaml())
+    assert resume(config.folder).folder == config.folder
+
+
+@pytest.mark.parametrize("name", ["mobilenetv2_100", "test_resnet"])
+def test_batch_norms_over_several_gpus_keep_the_activations_within(name: str) -> None:
+    """timm fuses the two in many networks; such a batch norm must not become a plain one."""
+    torch.manual_seed(0)
+    trainee = Trainee(build_classifier(name, ("fear", "neutral"), 32), Ce(CeOptions(), Setting(("fear", "neutral"), (1, 1), epochs=1)))
+    norms = sum(isinstance(module, torch.nn.BatchNorm2d) for module in trainee.modules())
+    x = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        expected = trainee.eval().model(x)
+        found = run_module.synchronised(trainee).model(x)
+    assert sum(isinstance(module, torch.nn.SyncBatchNorm) for module in trainee.modules()) == norms > 0
+    torch.testing.assert_close(found.logits, expected.logits)
+    torch.testing.assert_close(found.maps, expected.maps)
 
 
 def test_a_list_of_faces_to_leave_out_says_what_it_did(settings: Settings, tmp_path: Path) -> None:

@@ -161,6 +161,36 @@ def test_an_error_leaves_nothing_under_the_name(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"in.mp4", "out.mp4"}
 
 
+class Stopped:
+    """A container at whose work Ctrl-C comes, once."""
+
+    def __init__(self, whole: Any) -> None:
+        self.whole, self.close, self.raised = whole, whole.close, False
+
+    def mux(self, packets: list[Any]) -> None:
+        self.whole.mux(packets)
+        if not self.raised:
+            self.raised = True
+            raise KeyboardInterrupt
+
+
+def test_ctrl_c_within_the_encoder_keeps_the_film_that_is_closed(tmp_path: Path) -> None:
+    video = open_video(make_clip(tmp_path / "in.mp4", 30))
+
+    def write(writer: VideoWriter) -> None:
+        for frame in video.frames():
+            if frame.index == 20:
+                writer._out = Stopped(writer._out)
+            writer.write(frame.image, frame.time)
+
+    with VideoWriter(tmp_path / "out.mp4", video) as writer, contextlib.suppress(KeyboardInterrupt):
+        write(writer)
+    assert [number_in(frame.image) for frame in open_video(tmp_path / "out.mp4").frames()] == list(range(21))
+    with pytest.raises(KeyboardInterrupt), VideoWriter(tmp_path / "other.mp4", video) as writer:
+        write(writer)
+    assert {path.name for path in tmp_path.iterdir()} == {"in.mp4", "out.mp4"}
+
+
 def test_nothing_stands_under_the_name_before_the_end(tmp_path: Path) -> None:
     video = open_video(make_clip(tmp_path / "in.mp4", 30))
     writer = VideoWriter(tmp_path / "deep" / "out.mp4", video)

@@ -11,6 +11,8 @@ import numpy as np
 from evenface.audit.finding import NAMED, Finding, odd
 from evenface.audit.rows import Rows
 from evenface.data.manifest import SPLITS
+from evenface.data.stats import votes_of
+from evenface.errors import DataError
 
 
 COLUMN = "subject"
@@ -51,24 +53,26 @@ def votes(rows: Rows) -> list[Finding] | str:
     """A finding per face with a tie for the most votes, without a majority (more than half of all its votes), or with `FEW` votes or more
     that it is no face or that its expression cannot be told; the score is 1 less the share of the winner. Or why there is none.
     """
-    table = rows.manifest.table
-    names = [name for name in table.column_names if name.startswith("votes_")]
-    if not names:
+    try:
+        by_name = votes_of(rows.manifest)
+    except DataError as error:
+        return str(error)
+    if not by_name:
         return "The set has no votes (columns `votes_<name>`)."
-    counts = np.stack([table[name].to_numpy() for name in names], axis=1).astype(np.int64)
-    total = counts.sum(axis=1)
+    counts = np.stack(list(by_name.values()), axis=1)
+    total = counts.sum(axis=1).round(9)  # of shares, which sum to 1 but for the last digits
     most = counts.max(axis=1)
     found = []
     for row in np.flatnonzero(total > 0).tolist():
         told = []
         if (counts[row] == most[row]).sum() > 1:
-            told.append(f"tie at {most[row]} of {total[row]} votes")
+            told.append(f"tie at {most[row]:g} of {total[row]:g} votes")
         elif 2 * most[row] <= total[row]:
-            told.append(f"no majority, {most[row]} of {total[row]} votes")
+            told.append(f"no majority, {most[row]:g} of {total[row]:g} votes")
         for name in NO_FACE:
-            n = counts[row, names.index(f"votes_{name}")] if f"votes_{name}" in names else 0
+            n = by_name[name][row] if name in by_name else 0
             if n >= FEW:
-                told.append(f"{n} votes for {'no face' if name == 'NF' else name}")
+                told.append(f"{n:g} votes for {'no face' if name == 'NF' else name}")
         if told:
             found.append(odd(rows, row, "votes", ", ".join(told), round(1 - most[row] / total[row], 4)))
     return found

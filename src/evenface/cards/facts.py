@@ -18,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from evenface.calibration import PRIORS
 from evenface.cards.places import without_places
 from evenface.errors import DataError
 from evenface.evaluation.records import read_metrics, stem_of
@@ -78,8 +79,8 @@ class Facts:
 
 def setting_order(scores: Scores) -> tuple[int, int]:
     """Sorts the model as it is first: by prior, then by views."""
-    priors, views = ("model", "train", "balanced"), ("none", "flip", "experts")
-    return priors.index(scores["prior"]), views.index(scores["tta"])
+    views = ("none", "flip", "experts")
+    return PRIORS.index(scores["prior"]), views.index(scores["tta"])
 
 
 def gather(run: Path, config: Mapping[str, Any], *, minutes: float | None = None, trained: Scores | None = None) -> Facts:
@@ -191,6 +192,6 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
         return ""

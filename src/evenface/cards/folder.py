@@ -46,7 +46,8 @@ def renew(folder: Path, run: Path | None = None, *, minutes: float | None = None
     """
     text, data = contents(facts_of(folder, run, minutes=minutes))
     place = standing(folder)
-    keep_edited(place, place if run is None else run)
+    if read_card(place) != text:  # a call that was stopped has written it, and not its hash
+        keep_edited(place, place if run is None else run)
     write_text(place / CARD, text)
     write_aside(place / FACTS, lambda file: file.write(data))
     return place / CARD
@@ -57,12 +58,12 @@ def keep_edited(folder: Path, place: Path) -> Path | None:
     text = read_card(folder)
     if not text or hashlib.sha256(text.encode()).hexdigest() == card_sha256(standing(folder)):
         return None
-    number = 1
+    number, data = 1, (standing(folder) / CARD).read_bytes()  # byte for byte, whatever their encoding
     while (path := place / f"README.old{'' if number == 1 else f'-{number}'}.md").exists():
-        if path.read_text(encoding="utf-8") == text:
+        if path.read_bytes() == data:
             return path
         number += 1
-    write_text(path, text)
+    write_aside(path, lambda file: file.write(data))
     return path
 
 

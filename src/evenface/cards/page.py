@@ -109,8 +109,8 @@ def _training(facts: Facts) -> list[tuple[str, str]]:
     if counts:
         rows.append(("training faces", f"{sum(counts.values()):,}: " + ", ".join(f"{name} {n:,}" for name, n in counts.items())))
     if method:
-        name = method.pop("name")
-        rows.append(("method", ", ".join([f"`{name}`", *(f"`{key}` {value}" for key, value in method.items())])))
+        name = method.pop("name", None)
+        rows.append(("method", ", ".join([f"`{name}`" if name else "not known", *(f"`{key}` {value}" for key, value in method.items())])))
     if init:
         whole = f"; sha256 `{init['sha256']}`" if init.get("sha256") else ""
         rows.append(("start", f"{str(init.get('summary') or init.get('source') or 'not known').rstrip('.')}{whole}"))
@@ -156,7 +156,9 @@ def _epoch(facts: Facts) -> list[tuple[str, str]]:
     epochs, done = (facts.run.get("settings") or {}).get("epochs"), facts.run.get("epochs")
     of = f" of {epochs}" if epochs else ""
     text = f"{epoch}{of}, chosen by {str(chosen.get('by')).replace('_', ' ')} on the {chosen.get('split')} split"
-    text += f" ({100 * float(chosen.get('value') or 0):.1f} %), protocol `{chosen.get('protocol')}`"
+    value = chosen.get("value")
+    text += f" ({100 * value:.1f} %)" if isinstance(value, int | float) else ""
+    text += f", protocol `{chosen.get('protocol')}`"
     if chosen.get("protocol") == "paper":
         text += "; optimistic on test, since it was chosen there"
     if epochs and done is not None and done < epochs:

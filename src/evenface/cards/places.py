@@ -12,10 +12,11 @@ from typing import Any
 
 _START = r"(?:file://|~?/|\.\./|[A-Za-z]:\\)"
 _NO_PATH = r"(?!/[^\s/]*(?:\s|$))"  # </b> and [1]/[2]
-_QUOTED = re.compile(rf"(['\"]){_START}[^'\"\n]*?([^/\\'\"\n]+)[/\\]?\1")
+_INNER = r"'\"'\"'"  # an apostrophe within quotation marks, as shlex.join writes it
+_QUOTED = re.compile(rf"(['\"]){_START}(?:(?:[^'\"\n]|{_INNER})*[/\\])?((?:[^/\\'\"\n]|{_INNER})+)[/\\]?\1(?!\"'\")")
 _PATH = re.compile(rf"(?<![\w.:/~]){_NO_PATH}{_START}(?:[^\s/\\'\"]*[/\\])*([^\s/\\'\"]+)")
 _WHOLE = re.compile(rf"{_START}(?=\S)[^\n]*?([^/\\]+)[/\\]?")
-_DATA_DIR = re.compile(r"(--data-dir[ =])(?:'[^']*'|\"[^\"]*\"|\S+)")
+_DATA_DIR = re.compile(r"(--data-dir[ =])(?:'[^']*'|\"[^\"]*\"|\\.|\S)+")  # a word of a shell: pieces, quoted or not
 
 
 def without_places(value: Any) -> Any:

@@ -1,4 +1,5 @@
-"""Fit what turns a model's answers into scores that mean what they say; written into the model folder, the weights are not touched.
+"""Calibrate a model: a temperature and a bias per class, so that of the faces with a score of 0.8 four in five are right. Written into its
+config.json; the weights are not touched.
 
   evenface calibrate runs/x
   evenface calibrate model_folder --dataset folder --data-dir my_faces
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="RUN", type=Path, help="a run folder, or a model folder")
-    parser.add_argument("--split", default="validation", choices=["validation", "test"], help="default: validation")
+    parser.add_argument("--split", default="validation", choices=["validation", "test"], help="faces of every class; default: validation")
     parser.add_argument("--dataset", help="fit on this data set (default: the run's)")
     parser.add_argument("--data-dir", help="where it lies (default: the run's)")
     add_scoring(parser)

@@ -12,12 +12,14 @@ import argparse
 import json
 from pathlib import Path
 
+from evenface.cli.flags import PRIORS
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="run folders that were evaluated on the split")
     parser.add_argument("--split", default="test", choices=["train", "validation", "test"], help="default: test")
-    parser.add_argument("--tta", default="none", choices=["none", "flip", "experts"], help="the evaluation that was run so")
-    parser.add_argument("--prior", default="model", choices=["model", "train", "balanced"], help="the evaluation that was run so")
+    parser.add_argument("--tta", default="none", choices=["none", "flip", "experts"], help="the scores of evaluate --tta")
+    parser.add_argument("--prior", default="model", choices=PRIORS, help="the scores of evaluate --prior")
     parser.add_argument("--without-duplicates", action="store_true", help="leave out images that stand in train pixel for pixel")
     parser.add_argument("--resamples", type=int, default=10_000, metavar="N", help="of the bootstrap (default: 10000)")
     parser.add_argument("--format", choices=["text", "markdown", "json"], default="text", help="default: text")

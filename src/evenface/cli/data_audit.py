@@ -49,8 +49,9 @@ def add_verb(verbs: Any) -> None:
     parser.add_argument("--classes", type=int, choices=[7, 8], default=7, help="7 basic expressions, or 8 with contempt (default: 7)")
     parser.add_argument("--labels", choices=LABELS, default="majority", help="FERPlus: how votes become labels (default: majority)")
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="FOLDER", help="a new folder, or that of an audit to go on with or to extend"
-    )
+        "-o", "--output", type=Path, required=True, metavar="FOLDER",
+        help="a new folder, or that of an earlier audit: what is finished is not done again, and the report has this call's checks alone",
+    )  # fmt: skip
     parser.add_argument("--checks", metavar="A,B", help="which checks (default: all)")
     parser.add_argument(
         "--exclude-checks", metavar="A,B", help="write FOLDER/exclude.txt: the training faces that leave by these checks, for --exclude"
@@ -102,14 +103,16 @@ def run_audit(args: argparse.Namespace) -> int:
     console().print(counts_grid(done))
     _tell(args, done)
     path = args.output / "exclude.txt"
-    if excluded:
-        rows = chosen(done.findings, excluded)
-        if rows:
-            write_excluded(path, done.rows, rows)
-            print(f"written   {path}: {len(rows):,} training faces, by {', '.join(excluded)}")
-        else:
-            path.unlink(missing_ok=True)
-            print(f"not written: {path}; no training face leaves by {', '.join(excluded)}")
+    rows = chosen(done.findings, excluded)
+    if rows:
+        write_excluded(path, done.rows, rows)
+        print(f"written   {path}: {len(rows):,} training faces, by {', '.join(excluded)}")
+    elif excluded:
+        path.unlink(missing_ok=True)
+        print(f"not written: {path}; no training face leaves by {', '.join(excluded)}")
+    elif path.is_file() and path.read_bytes().startswith(b"id\n"):  # ours, not a person's list
+        path.unlink()
+        print(f"removed   {path}: it was of an earlier call; --exclude-checks writes it anew")
     if args.dataset != "synthetic":
         print(REAL_FACES)
     return 0

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from evenface.cli.flags import add_scoring, scoring
+from evenface.cli.flags import PRIORS, add_scoring, scoring
 
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--prior",
         default="model",
-        choices=["model", "train", "balanced"],
-        help="model: its own answer; train, balanced: scores for faces with the expressions as frequent as in training, or equally so",
+        choices=PRIORS,
+        help="how frequent expressions are taken to be: its own answer; as in training; all alike (balanced), or between the two (half)",
     )
     parser.add_argument("-o", "--output", type=Path, help="folder for the two files (default: the run folder; a model folder needs it)")
     add_scoring(parser)

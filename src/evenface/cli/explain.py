@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from evenface.data.manifest import Manifest
     from evenface.explain.run import How, Model, Photos
+    from evenface.faces.alignment import Alignment
 
 METHODS = ("class-map", "grad-cam", "grad-cam++", "layer-cam")
 CHECKED = 200  # faces of a check
@@ -46,15 +47,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     faces.add_argument("--data-dir", help="where it lies (default: the run's)")
     faces.add_argument("--split", choices=["train", "validation", "test"], help="default: validation")
     faces.add_argument("--ids", metavar="ID,ID", help="these faces")
-    faces.add_argument("--per-class", type=int, metavar="N", help="else so many of each class (default: 1)")
-    faces.add_argument("--seed", type=int, metavar="N", help="draws them (default: 0)")
+    faces.add_argument("--per-class", type=int, metavar="N", help="faces drawn of each class, where no --ids are given (default: 1)")
+    faces.add_argument("--seed", type=int, metavar="N", help="seed of that draw (default: 0)")
 
     photos = parser.add_argument_group("photos")
     photos.add_argument(
         "--detector", default="mtcnn", metavar="D", help="mtcnn, yunet, yunet:PATH, or none for faces that are cropped already"
     )
 
-    asked = parser.add_argument_group("in place of pictures of faces")
+    asked = parser.add_argument_group("numbers, in place of pictures of faces")
     only = asked.add_mutually_exclusive_group()
     only.add_argument(
         "--check",
@@ -70,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     out = parser.add_argument_group("output")
     out.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder for what is made (default: explained)")
     out.add_argument("--svg", action="store_true", help="write each figure as SVG too")
-    out.add_argument("--format", default="text", choices=["text", "json"], help="of --check and --consistency (default: text)")
+    out.add_argument("--format", choices=["text", "json"], help="of --check and --consistency (default: text)")
     out.add_argument("-q", "--quiet", action="store_true", help="no progress and no summary")
     out.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")
     out.add_argument("-j", "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="threads that decode images")
@@ -102,10 +103,12 @@ def _check(args: argparse.Namespace) -> None:
     if args.seed is not None and args.seed < 0:
         raise ConfigError(f"--seed must be at least 0, not {args.seed}.")
     _refuse_without_effect(args)
-    args.per_class = 1 if args.per_class is None else args.per_class
-    args.seed, args.split = args.seed or 0, args.split or "validation"
-    if args.inputs and (args.dataset or args.data_dir or args.ids or args.consistency or args.epochs):
+    of_data = (args.dataset, args.data_dir, args.split, args.ids, args.per_class, args.consistency, args.epochs)
+    if args.inputs and any(of_data):
         raise ConfigError("Photos and the faces of a data set are two things; leave out the INPUTs, or the flags about a data set or run.")
+    if args.ids is not None and not _list(args.ids):
+        raise ConfigError("--ids names faces by their ids, with commas between.")
+    args.per_class, args.seed, args.split = args.per_class or 1, args.seed or 0, args.split or "validation"
     if args.consistency or args.epochs:
         which = "--consistency" if args.consistency else "--epochs"
         for name, given in (("--method", args.method), ("--layer", args.layer != "last"), ("--classes", args.classes)):
@@ -118,17 +121,21 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _refuse_without_effect(args: argparse.Namespace) -> None:
-    """What the faces are is said by the kind of work in three cases, and no flag changes it."""
+    """What the faces are, or what is made of them, is said by the kind of work or its INPUTs, and these flags do not change it."""
     from evenface.errors import ConfigError
 
+    pictures = args.check is None and not args.consistency
     kinds = (
         ("--check", args.check is not None, "draws its faces by --seed", ("ids", "per_class", "svg")),
         ("--consistency", args.consistency, "is of the whole split", ("ids", "per_class", "seed", "svg")),
         ("--epochs", args.epochs, "is of the faces that the run watched", ("dataset", "split", "per_class", "seed")),
+        ("--ids", args.ids is not None, "names the faces", ("per_class", "seed")),
+        ("A photo", args.inputs and pictures, "is not drawn by a seed", ("seed",)),
+        ("A picture", pictures, "is neither text nor JSON", ("format",)),
     )
     for which, wanted, what, flags in kinds:
         for name in flags if wanted else ():
-            if getattr(args, name) not in (None, False):
+            if (value := getattr(args, name)) is not None and value is not False:
                 raise ConfigError(f"{which} {what}; leave out --{name.replace('_', '-')}.")
 
 
@@ -136,17 +143,19 @@ def _list(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else tuple(word.strip() for word in text.split(",") if word.strip())
 
 
-def _photos(args: argparse.Namespace) -> list[Path]:
+def _photos(args: argparse.Namespace, photos: Photos) -> list[Path]:
+    """The photos; the folders that cannot be searched for some are added to those that failed."""
     from evenface.errors import ConfigError
     from evenface.predict.inputs import find_inputs
 
     inputs = find_inputs(args.inputs)
     if inputs.films or inputs.cameras:
         raise ConfigError("Pictures can be explained, not films and cameras; take single frames out of a film.")
+    photos.failed += inputs.unreadable
     return list(inputs.pictures)
 
 
-def _part(args: argparse.Namespace, model: Model) -> Manifest:
+def _part(args: argparse.Namespace, model: Model) -> tuple[Manifest, Alignment | None]:
     from evenface.explain.run import part_of
 
     return part_of(model, args.split, args.dataset, args.data_dir)
@@ -154,17 +163,20 @@ def _part(args: argparse.Namespace, model: Model) -> Manifest:
 
 def _pictures(args: argparse.Namespace, model: Model, how: How) -> int:
     from evenface.cli.progress import Watch
-    from evenface.explain.run import Photos, cuts_of, cuts_of_photos, explained, rows_of, store_of, write_folder
+    from evenface.data.choice import named, per_class
+    from evenface.explain.run import Photos, cuts_of, cuts_of_photos, explained, store_of, write_folder
 
     folder, photos = args.output or Path("explained"), Photos()
-    paths = _photos(args) if args.inputs else []
+    paths = _photos(args, photos) if args.inputs else []
     with Watch(quiet=args.quiet) as watch:
         if paths:
             watch.begin("photos", len(paths))
             cuts: Any = cuts_of_photos(model, paths, photos, args.workers)
         else:
-            part = rows_of(_part(args, model), args.ids or str(args.per_class), args.seed)
-            cuts = cuts_of(store_of(model, part, args.workers))
+            part, look = _part(args, model)
+            ids = _list(args.ids)
+            rows = per_class(part, args.per_class, args.seed) if ids is None else named(part, list(ids))
+            cuts = cuts_of(store_of(model, part.take(rows), look, args.workers))
             watch.begin("faces", len(cuts))
         reach = (lambda done: watch.reach(photos.looked)) if paths else watch.reach
         files = write_folder(folder, explained(model, cuts, how), svg=args.svg, progress=reach)
@@ -195,26 +207,28 @@ def _check_methods(args: argparse.Namespace, model: Model) -> int:
     import numpy as np
 
     from evenface.cli.progress import Watch
+    from evenface.data.choice import at_random
     from evenface.errors import ConfigError, DataError
     from evenface.explain.cam import supported
     from evenface.explain.faithfulness import check_methods
-    from evenface.explain.run import Photos, cuts_of, cuts_of_photos, drawn, store_of
+    from evenface.explain.run import Photos, cuts_of, cuts_of_photos, store_of
+    from evenface.files import printable
 
     network = model.network
     methods = supported(network, args.layer) if args.method is None else (args.method,)
     if not methods:
         raise ConfigError(f"This network ('{network.kind}') has class maps only, which are of the last layer; leave out --layer earlier.")
-    where: dict[str, Any] = {"photos": list(args.inputs)}
+    where: dict[str, Any] = {"photos": [printable(word) for word in args.inputs]}
     photos = Photos()
     with Watch(quiet=args.quiet) as watch:
         if args.inputs:
-            cuts = list(cuts_of_photos(model, _photos(args), photos, args.workers))
+            cuts = list(cuts_of_photos(model, _photos(args, photos), photos, args.workers))
             if not cuts:
                 raise DataError("No face was found in the pictures; for faces that are cut out already: --detector none.")
             _tell_of(photos)
         else:
-            part = _part(args, model)
-            cuts = cuts_of(store_of(model, drawn(part, args.check, args.seed), args.workers))
+            part, look = _part(args, model)
+            cuts = cuts_of(store_of(model, part.take(at_random(part, args.check, args.seed)), look, args.workers))
             where = {"dataset": part.name, "split": args.split, "seed": args.seed}
         watch.begin("faces", 1)
         faces = np.stack([cut.crop for cut in cuts])
@@ -232,10 +246,10 @@ def _consistency(args: argparse.Namespace, model: Model) -> int:
     from evenface.explain.run import store_of
     from evenface.explain.tables import consistency_table
 
-    part = _part(args, model)
+    part, look = _part(args, model)
     with Watch(quiet=args.quiet) as watch:
         watch.begin("faces", len(part))
-        found = mirror_consistency(model.recognizer, store_of(model, part, args.workers), progress=watch.parts, seed=args.seed)
+        found = mirror_consistency(model.recognizer, store_of(model, part, look, args.workers), progress=watch.parts, seed=args.seed)
     values = {"model": args.model, "dataset": part.name, "split": args.split, "consistency": found.to_dict()}
     return _tell(args, consistency_table(found, f"{found.all.n:,} faces of {part.name} {args.split}"), values)
 

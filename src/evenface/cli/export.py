@@ -30,8 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     faces.add_argument("--dataset", help="compare on the validation split of this data set (default: the run's; without any, drawn faces)")
     faces.add_argument("--data-dir", help="where it lies (default: the run's)")
     faces.add_argument("--calibrate-on", metavar="DATASET", help="int8: measure the ranges on its training faces (default: as above)")
-    faces.add_argument("--calibration-faces", type=int, default=512, metavar="N", help="how many of them (default: 512)")
-    faces.add_argument("--seed", type=int, default=0, help="of the choice of these faces (default: 0)")
+    faces.add_argument("--calibration-faces", type=int, metavar="N", help="how many of them (default: 512)")
+    faces.add_argument("--seed", type=int, metavar="N", help="of the choice of these faces (default: 0)")
     parser.add_argument("--report", type=Path, metavar="FILE", help="also write the comparison as JSON")
 
 
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.report is not None and args.report.is_dir():
         raise ConfigError(f"{args.report} is a folder; --report names a file.")
-    if args.seed < 0:
+    if args.seed is not None and args.seed < 0:
         raise ConfigError(f"--seed is a whole number of at least 0, not {args.seed}.")
     report = export_model(
         args.target,

@@ -23,7 +23,7 @@ VERBS = {
     "train": "train a model on a data set with one of the methods, or resume a run",
     "distill": "teach a backbone or a small model from a teacher, on faces without labels",
     "evaluate": "score a run or a model folder on a split, with an interval on every number",
-    "calibrate": "fit what turns a model's answers into scores that mean what they say",
+    "calibrate": "make a model's scores mean what they say: a temperature and a bias per class",
     "compare": "put runs side by side, with a paired test",
     "explain": "show what a model looks at: class maps and Grad-CAM of faces and mirrors, with checks",
     "study": "train and score the runs of a recipe, and put them into one table",
@@ -40,9 +40,11 @@ VERBS = {
 EPILOG = """\
 first steps:
   evenface predict photo.jpg
-  evenface train --dataset synthetic --method rbcf --img-size 48 --epochs 6 -o runs/first
-  evenface evaluate runs/first --split test
-  evenface compare runs/first runs/other
+  evenface train --dataset synthetic --preset tiny --method ce -o runs/ce
+  evenface train --dataset synthetic --preset tiny --method rbcf -o runs/rbcf
+  evenface evaluate runs/ce --split test
+  evenface evaluate runs/rbcf --split test
+  evenface compare runs/ce runs/rbcf
 """
 
 

@@ -45,8 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--prior",
         default="model",
         metavar="P",
-        help="how frequent the classes are, which the scores assume: model (its own decision), train, balanced, or fear=0.2,anger=0.1,... "
-        "(default: model)",
+        help="how frequent the classes are, which the scores assume: model (its own decision), train, half, balanced, or "
+        "fear=0.2,anger=0.1,... (default: model)",
     )
     model.add_argument("--tta", default="none", choices=["none", "flip"], help="flip: average each face with its mirror (default: none)")
     model.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")

@@ -14,15 +14,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from evenface.cli.flags import add_scoring, scoring
+from evenface.cli.flags import PRIORS, add_scoring, scoring
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("runs", metavar="RUN", nargs="+", help="run folders, folders of runs, model folders or names of models that ship")
     parser.add_argument("-o", "--output", type=Path, default=Path("report.html"), help="the page (default: report.html)")
     parser.add_argument("--split", metavar="SPLIT,SPLIT", help="test, validation, train: score what is missing there, and show these only")
-    parser.add_argument("--tta", default="none", choices=["none", "flip", "experts"], help="the evaluation that was run so")
-    parser.add_argument("--prior", default="model", choices=["model", "train", "balanced"], help="the evaluation that was run so")
+    parser.add_argument("--tta", default="none", choices=["none", "flip", "experts"], help="the scores of evaluate --tta")
+    parser.add_argument("--prior", default="model", choices=PRIORS, help="the scores of evaluate --prior")
     parser.add_argument("--dataset", help="the data set that was scored (default: the run's)")
     parser.add_argument("--data-dir", help="where it lies, for the faces (default: the run's)")
     parser.add_argument("--no-faces", action="store_true", help="show and name no single face, so that the page can be published")

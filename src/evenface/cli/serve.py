@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--prior",
         default="model",
         metavar="P",
-        help="what scores assume unless a request says otherwise: model, train, balanced, or fear=0.2,anger=0.1,... (default: model)",
+        help="what scores assume unless a request says otherwise: model, train, half, balanced, or fear=0.2,anger=0.1,... (default: model)",
     )
     model.add_argument(
         "--runtime", default="auto", choices=["auto", "torch", "onnx", "openvino"], help="what computes the model (default: auto)"

@@ -1,11 +1,10 @@
 """Train a model, or go on with a run.
 
-  evenface train --dataset ferplus --data-dir DIR --method rbcf --model dlib_face_resnet_13 --init dlib-face --preset cpu -o runs/x
+  evenface train --dataset ferplus --data-dir DIR --preset cpu --method rbcf -o runs/x
   evenface train --resume runs/x
 
-Every setting has a flag, and the chosen method brings its own (`evenface train --method rbcf --help`). Settings come, each
-overriding the one
-before, from the defaults, a preset, a YAML file (-c, in the form of a run's config.yaml) and the flags.
+Every setting has a flag, and the chosen method brings its own (`evenface train --method rbcf --help`). Settings are taken from the
+defaults, a preset, a YAML file (-c, in the form of a run's config.yaml) and the flags; later ones win.
 """
 
 from __future__ import annotations

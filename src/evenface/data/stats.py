@@ -13,10 +13,12 @@ import math
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from evenface.data.duplicates import scan_images
 from evenface.data.imbalance import imbalance_factor
 from evenface.data.manifest import Manifest
+from evenface.errors import DataError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,12 +93,12 @@ def data_stats(manifest: Manifest, beta: float = 0.999, workers: int | None = No
         b = class_weights(train, "effective", beta, "sum_to_C")
         weights = {name: float(value) for name, value in zip(manifest.class_names, b, strict=True)}
         ratio, warning = float(weight_ratio(b)), uniform_warning(b, train)
+    tied = vote_ties(manifest)
     scan = scan_images(manifest, workers)
     ids = manifest.ids()
     twins = scan.in_train(splits)
     here = {split: np.array([s == split for s in splits]) for split in manifest.splits}
     sizes = scan.sizes[scan.readable]
-    tied = vote_ties(manifest)
     return DataStats(
         name=manifest.name,
         class_names=manifest.class_names,
@@ -118,10 +120,32 @@ def data_stats(manifest: Manifest, beta: float = 0.999, workers: int | None = No
 
 
 def vote_ties(manifest: Manifest) -> np.ndarray | None:
-    """Rows in which two or more columns `votes_*` share the most votes, bool (n,); None where there are no such columns."""
-    columns = [name for name in manifest.table.column_names if name.startswith("votes_")]
-    if not columns:
+    """Rows in which two or more columns `votes_*` share the most votes, bool (n,); None where there are no such columns.
+
+    Raises:
+        DataError: a vote is no number.
+    """
+    votes = votes_of(manifest)
+    if not votes:
         return None
-    votes = np.stack([manifest.table[name].to_numpy() for name in columns], axis=1)
-    tied: np.ndarray = (votes == votes.max(axis=1, keepdims=True)).sum(axis=1) > 1
+    counts = np.stack(list(votes.values()), axis=1)
+    most = counts.max(axis=1, keepdims=True)
+    tied: np.ndarray = ((counts == most) & (most > 0)).sum(axis=1) > 1
     return tied
+
+
+def votes_of(manifest: Manifest) -> dict[str, np.ndarray]:
+    """The columns `votes_*`, float64 (n,), by name without `votes_`: counts or shares; a blank cell is no vote.
+
+    Raises:
+        DataError: a vote is no number.
+    """
+    votes = {}
+    for name in manifest.table.column_names:
+        if not name.startswith("votes_"):
+            continue
+        try:
+            votes[name.removeprefix("votes_")] = np.nan_to_num(manifest.table[name].cast(pa.float64()).to_numpy())
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise DataError(f"The column `{name}` holds something that is no number; mend it to have the votes looked at.") from error
+    return votes

@@ -12,7 +12,6 @@ from evenface._version import __version__
 from evenface.calibration import Calibration
 from evenface.data.manifest import Manifest
 from evenface.distill.teachers import ModelTeachers, Teacher
-from evenface.errors import ModelError
 from evenface.methods.base import Method
 from evenface.model_folder import BACKBONE, CARD, CONFIG, SCHEMA_VERSION, WEIGHTS, write_folder
 from evenface.models.classifier import Classifier
@@ -98,7 +97,7 @@ def save_backbone(folder: Path, model: Classifier, details: dict[str, Any], card
     """Writes a folder that `--init` takes: the backbone's weights, named as in a model folder, with what it expects of a face.
 
     Raises:
-        ModelError: a folder of that name that holds something else.
+        ModelError: a folder of that name that is no such folder.
         StorageError: it cannot be written; the former one is untouched.
     """
     backbone = model.backbone
@@ -113,7 +112,5 @@ def save_backbone(folder: Path, model: Classifier, details: dict[str, Any], card
         "evenface": __version__,
     }
     tensors = {f"backbone.{name}": value.detach().cpu().contiguous() for name, value in backbone.state_dict().items()}
-    if folder.exists() and not (folder / CONFIG).is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ModelError(f"{folder} exists and is no backbone; choose another name.")
     text = json.dumps(config, indent=1, ensure_ascii=False) + "\n"
     write_folder(folder, {WEIGHTS: safetensors.torch.save(tensors), CONFIG: text.encode(), CARD: card.encode()})

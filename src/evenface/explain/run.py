@@ -1,8 +1,9 @@
 """The work behind `evenface explain`: from photos or the faces of a data set to pictures, a table and the maps themselves.
 
 model = open_model("runs/x")
-faces = faces_of_split(model, rows_of("1"))                        # a face of each class of the run's validation split
-write_folder(Path("explained"), explained(model, faces, how))      # a picture per face, sheets, faces.csv, maps.npz
+part, look = part_of(model, "validation", None, None)
+faces = cuts_of(store_of(model, part.take(per_class(part, 1)), look, workers=2))   # a face of each class
+write_folder(Path("explained"), explained(model, faces, How()))                    # a picture per face, sheets, faces.csv, maps.npz
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -18,25 +20,27 @@ from typing import Any
 import numpy as np
 
 from evenface import zoo
-from evenface.data.choice import at_random, chosen, named
+from evenface.data.choice import named
 from evenface.data.manifest import Manifest
 from evenface.data.store import FaceStore, open_store
 from evenface.errors import ConfigError
 from evenface.explain.cam import torch_model
 from evenface.explain.class_maps import explain_crops
 from evenface.explain.figures import Seen, epochs_figure, face_figure, sheet_figure
-from evenface.files import write_aside, write_text
+from evenface.faces.alignment import Alignment
+from evenface.files import printable, write_aside, write_text
 from evenface.models.classifier import Classifier
 from evenface.predict.pictures import predict_pictures
 from evenface.recognizer import Recognizer
-from evenface.run_data import data_of
+from evenface.run_data import data_of, learned_look
 from evenface.runs import find_model
 from evenface.training.config import TrainConfig
 from evenface.training.watch import read_watched
 
 
 PER_SHEET = 10  # faces
-_LONGEST = 80  # letters of a file's name
+_LONGEST = 80  # bytes of a face's name in that of its file
+_COLUMNS = ("name", "label", "says", "correlation", "mean_squared")  # of `faces.csv`, before the scores
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,30 +115,21 @@ def require_cells(model: Model, layer: str = "last") -> None:
         )
 
 
-def part_of(model: Model, split: str, dataset: str | None, data_dir: str | None) -> Manifest:
-    """A split of the run's data set, or of another one.
+def part_of(model: Model, split: str, dataset: str | None, data_dir: str | None) -> tuple[Manifest, Alignment | None]:
+    """A split of the run's data set, or of another one and the look that its faces are to get; None leaves them as they are.
 
     Raises:
         ConfigError: no data set to look at.
         DataError, LabelError: it is missing, or of other classes.
     """
-    manifest, _, _ = data_of(model.config, model.run, dataset, data_dir, model.recognizer.config, split)
-    return manifest.split(split)
+    about = model.recognizer.config
+    manifest, _, own = data_of(model.config, model.run, dataset, data_dir, about, split)
+    return manifest.split(split), None if own else learned_look(about)
 
 
-def store_of(model: Model, part: Manifest, workers: int) -> FaceStore:
-    """The faces of a part of a data set, decoded as for training."""
-    return open_store(part, model.recognizer.config.img_size, mode="auto", workers=workers)
-
-
-def rows_of(part: Manifest, which: str, seed: int) -> Manifest:
-    """The faces of a split that are named, or so many of each class; see `evenface.data.choice`."""
-    return part.take(chosen(part, which, seed))
-
-
-def drawn(part: Manifest, n: int, seed: int) -> Manifest:
-    """n faces of a split at random."""
-    return part.take(at_random(part, n, seed))
+def store_of(model: Model, part: Manifest, look: Alignment | None, workers: int) -> FaceStore:
+    """The faces of a part of a data set, decoded as for training and given that look."""
+    return open_store(part, model.recognizer.config.img_size, mode="auto", workers=workers, look=look)
 
 
 def cuts_of(store: FaceStore) -> list[Cut]:
@@ -151,7 +146,8 @@ def cuts_of_photos(model: Model, paths: Sequence[Path], photos: Photos, workers:
         if not result.faces:
             photos.empty.append(path)
         for number, crop in enumerate(model.recognizer.crops(pixels, result.faces)):
-            yield Cut(path.name if len(result.faces) == 1 else f"{path.name} #{number}", None, crop)
+            name = printable(path.name)
+            yield Cut(name if len(result.faces) == 1 else f"{name} #{number}", None, crop)
 
 
 def explained(model: Model, faces: Iterable[Cut], how: How) -> Iterator[Seen]:
@@ -165,29 +161,35 @@ def explained(model: Model, faces: Iterable[Cut], how: How) -> Iterator[Seen]:
 def write_folder(folder: Path, faces: Iterable[Seen], *, svg: bool = False, progress: Callable[[int], None] | None = None) -> list[Path]:
     """A picture per face, a sheet for every ten, `faces.csv` and `maps.npz`; where it is interrupted, of the faces so far.
 
+    They take the place of all that an earlier call wrote there: the pictures and sheets of the faces in its `faces.csv` go.
+
     Returns:
         the files, the pictures of single faces left out.
 
     Raises:
         StorageError: something cannot be written.
     """
+    earlier = _figures_of(folder)
     seen: list[Seen] = []
     used: set[str] = set()
+    figures: list[Path] = []
     files: list[Path] = []
     try:
         for each in faces:
-            save(face_figure(each), folder / _free(each.name, used), svg)
+            figures += save(face_figure(each), folder / _free(each.name, used), svg)
             seen.append(each)
             if progress is not None:
                 progress(len(seen))
     finally:
         if seen:
-            sheets = range(0, len(seen), PER_SHEET)
-            for start in sheets:
-                name = "sheet" if len(sheets) == 1 else f"sheet-{start // PER_SHEET + 1:02d}"
-                save(sheet_figure(seen[start : start + PER_SHEET]), folder / name, svg)
+            for i, name in enumerate(_sheets(len(seen))):
+                figures += save(sheet_figure(seen[i * PER_SHEET : (i + 1) * PER_SHEET]), folder / name, svg)
                 files.append(folder / f"{name}.png")
             files += _tables(folder, seen)
+            kept = {path.stat().st_ino for path in figures}  # and not their names, of which A and a may be the same file
+            for path in earlier:
+                if path.is_file() and path.stat().st_ino not in kept:
+                    path.unlink()
     return files
 
 
@@ -205,7 +207,7 @@ def write_epochs(folder: Path, model: Model, ids: Sequence[str] | None, data_dir
         raise ConfigError(f"{model.run} is a model without its run; name the run folder, which holds the maps of the watched faces.")
     epochs = read_watched(model.run)
     epochs = [epoch for epoch in epochs if epoch.ids == epochs[-1].ids]
-    part = part_of(model, epochs[0].split, None, data_dir)
+    part, look = part_of(model, epochs[0].split, None, data_dir)
     watched = part.take(named(part, list(epochs[0].ids)))
     if ids is not None:
         for name in ids:
@@ -216,22 +218,45 @@ def write_epochs(folder: Path, model: Model, ids: Sequence[str] | None, data_dir
             dataclasses.replace(e, ids=tuple(ids), labels=tuple(e.labels[i] for i in keep), maps=e.maps[keep], scores=e.scores[keep])
             for e in epochs
         ]
-    crops = {cut.name: cut.crop for cut in cuts_of(store_of(model, watched, workers))}
+    crops = {cut.name: cut.crop for cut in cuts_of(store_of(model, watched, look, workers))}
     save(epochs_figure(epochs, crops), folder / "epochs", svg)
     return folder / "epochs.png", len(epochs[0].ids)
 
 
-def save(figure: Any, stem: Path, svg: bool) -> None:
-    """A figure as `<stem>.png`, and as `<stem>.svg` where that is asked for."""
-    write_aside(stem.with_name(f"{stem.name}.png"), lambda file: figure.savefig(file, format="png"))
+def save(figure: Any, stem: Path, svg: bool) -> list[Path]:
+    """A figure as `<stem>.png`, and as `<stem>.svg` where that is asked for; returns these files."""
+    files = [stem.with_name(f"{stem.name}.png")]
+    write_aside(files[0], lambda file: figure.savefig(file, format="png"))
     if svg:
-        write_aside(stem.with_name(f"{stem.name}.svg"), lambda file: figure.savefig(file, format="svg", metadata={"Date": None}))
+        files.append(stem.with_name(f"{stem.name}.svg"))
+        write_aside(files[1], lambda file: figure.savefig(file, format="svg", metadata={"Date": None}))
+    return files
+
+
+def _figures_of(folder: Path) -> list[Path]:
+    """The files that an earlier call gave to the faces of the folder's `faces.csv` and to their sheets, as it named them."""
+    try:
+        with (folder / "faces.csv").open(encoding="utf-8", newline="") as file:
+            head, *rows = csv.reader(file)
+    except (OSError, ValueError, csv.Error):  # none, or not ours
+        return []
+    if tuple(head[: len(_COLUMNS)]) != _COLUMNS:
+        return []
+    names = [row[0] for row in rows if row]
+    used: set[str] = set()
+    stems = [*(_free(name, used) for name in names), *_sheets(len(names))]
+    return [folder / f"{stem}.{suffix}" for stem in stems for suffix in ("png", "svg")]
+
+
+def _sheets(n: int) -> list[str]:
+    """The names of the sheets of n faces."""
+    return ["sheet"] if n <= PER_SHEET else [f"sheet-{i + 1:02d}" for i in range(math.ceil(n / PER_SHEET))]
 
 
 def _free(name: str, used: set[str]) -> str:
     """A file's name for a face, without signs that no file may have, and not used yet."""
     stem = re.sub(r"[^\w.-]+", "-", re.sub(r"\.(jpe?g|png|webp|bmp|gif|tiff?)(?=$| #)", "", name, flags=re.IGNORECASE)).strip("-.")
-    stem = f"face-{stem[-_LONGEST:] or 'unnamed'}"
+    stem = f"face-{stem.encode()[-_LONGEST:].decode(errors='ignore') or 'unnamed'}"
     number, free = 1, stem
     while free.lower() in used:
         number += 1
@@ -245,7 +270,7 @@ def _tables(folder: Path, seen: Sequence[Seen]) -> list[Path]:
     text = io.StringIO()
     writer = csv.writer(text)
     scores = [f"{prefix}{name}" for prefix in ("p_", "mirror_p_") for name in names]
-    writer.writerow(["name", "label", "says", "correlation", "mean_squared", *scores])
+    writer.writerow([*_COLUMNS, *scores])
     for each in seen:
         face = each.face
         values = [face.scores[name] for name in names] + [face.mirror_scores[name] for name in names]

@@ -1,7 +1,7 @@
 """The faces that an export is measured and calibrated with, as the network sees them.
 
-faces = own_faces(model_path, config, "validation", dataset="ferplus", data_dir="DIR")
-next(faces.batches(32))                      # (32, S, S, 3), uint8 RGB
+given = read_set(model_path, config, "ferplus", "DIR")
+next(faces_of(given, config, "validation").batches(32))      # (32, S, S, 3), uint8 RGB
 """
 
 from __future__ import annotations
@@ -17,13 +17,22 @@ from evenface.data.store import FaceStore, open_store
 from evenface.data.synthetic import synthetic_manifest
 from evenface.distill.config import METHOD as DISTILLED
 from evenface.errors import ConfigError
-from evenface.labels import CLASSES, require_same, size_of
+from evenface.faces.alignment import Alignment
+from evenface.labels import CLASSES
 from evenface.model_folder import ModelConfig
-from evenface.training.config import TrainConfig, load_config
-from evenface.training.data import load_manifest
+from evenface.run_data import data_of, learned_look
+from evenface.runs import find_model
 
 
 DRAWN = 40  # faces per class where no data set is named
+
+
+@dataclasses.dataclass(frozen=True)
+class FaceSet:
+    """A data set, and the look that its faces are to get: that of those that the model learned from, or None where they are these."""
+
+    manifest: Manifest
+    look: Alignment | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,57 +64,45 @@ class Faces:
             yield self.take(np.arange(start, min(start + size, len(self))))
 
 
-def read_set(model_path: Path, config: ModelConfig, dataset: str | None, data_dir: str | None) -> Manifest | None:
+def read_set(model_path: Path, config: ModelConfig, dataset: str | None, data_dir: str | None) -> FaceSet | None:
     """The data set of that name, else the one that the run of this model was trained on, else None.
 
     Raises:
         ConfigError, DataError: it cannot be read.
         LabelError: it has other classes than the model.
     """
-    settings = _settings_of_run(model_path)
-    if settings is not None and settings.method == DISTILLED:  # with the classes of its teachers, and perhaps without a data set
-        settings = None if settings.unlabelled is not None else dataclasses.replace(settings, classes=size_of(config.class_names))
-    if dataset is not None and (settings is None or settings.dataset != dataset):
-        settings = TrainConfig(dataset=dataset, data_dir=data_dir, classes=size_of(config.class_names))
-    elif settings is not None and data_dir is not None:
-        settings = dataclasses.replace(settings, data_dir=data_dir)
-    if settings is None:
+    settings, run, _ = find_model(model_path)
+    loose = settings is None or (settings.method == DISTILLED and settings.unlabelled is not None)  # a student of pictures without a set
+    if dataset is None and loose:
         if data_dir is not None:
             raise ConfigError("--data-dir says where a data set lies, but not which one; name it with --dataset.")
         return None
-    manifest = load_manifest(settings)
-    require_same(config.class_names, manifest.class_names, f"the data set '{manifest.name}'")
-    return manifest
+    manifest, _, own = data_of(settings, run, dataset, data_dir, config, "validation")
+    return FaceSet(manifest, None if own else learned_look(config))
 
 
-def faces_of(manifest: Manifest, config: ModelConfig, split: str, workers: int = 2) -> Faces:
+def faces_of(given: FaceSet, config: ModelConfig, split: str, workers: int = 2) -> Faces:
     """A split of a data set."""
-    store = open_store(manifest.split(split), config.img_size, workers=workers)
+    store = open_store(given.manifest.split(split), config.img_size, workers=workers, look=given.look)
     order = {name: i for i, name in enumerate(config.class_names)}
     labels = np.array([order[label] for label in store.manifest.table["label"].to_pylist()], dtype=np.int64)
-    return Faces(f"{len(store):,} faces of {manifest.name} ({split})", store, labels)
+    return Faces(f"{len(store):,} faces of {given.manifest.name} ({split})", store, labels)
 
 
-def calibration_batches(manifest: Manifest, config: ModelConfig, count: int, seed: int, size: int = 32) -> Iterator[np.ndarray]:
+def calibration_batches(given: FaceSet, config: ModelConfig, count: int, seed: int, size: int = 32) -> Iterator[np.ndarray]:
     """Faces of the training split, chosen at random, (n, S, S, 3), uint8 RGB.
 
     Raises:
         DataError: the data set has no training split.
     """
-    train = manifest.split("train")
+    train = given.manifest.split("train")
     chosen = np.sort(np.random.default_rng(seed).choice(len(train), min(count, len(train)), replace=False))
-    return faces_of(train.take(chosen), config, "train").batches(size)
+    return faces_of(dataclasses.replace(given, manifest=train.take(chosen)), config, "train").batches(size)
 
 
 def drawn_faces(config: ModelConfig, why: str) -> Faces:
     """A few hundred drawn faces, for a model whose data set is not at hand; their labels say nothing about it."""
     names = [name for name in config.class_names if name in CLASSES] or list(CLASSES)
     manifest = synthetic_manifest({"validation": dict.fromkeys(names, DRAWN)})
-    store = open_store(manifest, config.img_size, mode="memory")
+    store = open_store(manifest, config.img_size, mode="memory", look=learned_look(config))
     return Faces(f"{len(store):,} drawn faces, since {why}", store, None)
-
-
-def _settings_of_run(model_path: Path) -> TrainConfig | None:
-    """The config of the run that a model folder is the best model of."""
-    file = model_path.parent / "config.yaml"
-    return load_config(file) if model_path.name == "best" and file.is_file() else None

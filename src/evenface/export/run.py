@@ -18,9 +18,8 @@ import numpy as np
 import torch
 
 from evenface import zoo
-from evenface.data.manifest import Manifest
 from evenface.errors import ConfigError, ModelError
-from evenface.export.faces import Faces, calibration_batches, drawn_faces, faces_of, read_set
+from evenface.export.faces import Faces, FaceSet, calibration_batches, drawn_faces, faces_of, read_set
 from evenface.export.graph import exported_program, onnx_bytes, with_metadata
 from evenface.export.openvino_file import openvino_bytes
 from evenface.export.parity import Exported, Report, compare, require
@@ -49,8 +48,8 @@ def export_model(
     dataset: str | None = None,
     data_dir: str | None = None,
     calibrate_on: str | None = None,
-    calibration_faces: int = CALIBRATION_FACES,
-    seed: int = 0,
+    calibration_faces: int | None = None,
+    seed: int | None = None,
 ) -> Report:
     """Writes the file, if it says what the model says.
 
@@ -62,8 +61,8 @@ def export_model(
         dataset, data_dir: the faces to compare on (the validation split), by default the run's own; drawn ones where neither is there.
         calibrate_on: for int8, the data set whose training faces the ranges are measured on, in `data_dir`; by default `dataset` or the
             run's own.
-        calibration_faces: how many of them.
-        seed: of the choice of these.
+        calibration_faces: how many of them; by default `CALIBRATION_FACES`.
+        seed: of the choice of these; by default 0.
 
     Returns:
         What the comparison found; see `evenface.export.parity`.
@@ -76,21 +75,21 @@ def export_model(
         StorageError: the file cannot be written.
     """
     output = Path(output)
-    _check(output, format, precision, dataset, calibrate_on, calibration_faces)
+    _check(output, format, precision, dataset, calibrate_on, calibration_faces, seed)
     folder = zoo.model_path(target)
     model, config = load_model(folder)
-    manifest = read_set(folder, config, dataset or calibrate_on, data_dir)
-    if precision == "int8" and manifest is None:
+    given = read_set(folder, config, dataset or calibrate_on, data_dir)
+    if precision == "int8" and given is None:
         raise ConfigError("int8 is calibrated on training faces; name a data set with --calibrate-on and --data-dir.")
     sha = zoo.sha256_of(standing(folder) / WEIGHTS)
     texts = to_metadata(config, name=zoo.called(folder), precision=precision, weights_sha256=sha)
-    made = _make(model, config, texts, format, precision, manifest, calibration_faces, seed)
-    if manifest is None:
+    made = _make(model, config, texts, format, precision, given, calibration_faces or CALIBRATION_FACES, seed or 0)
+    if given is None:
         faces = drawn_faces(config, "no data set was named")
-    elif "validation" not in manifest.splits:  # as under --protocol paper; test is left alone
-        faces = drawn_faces(config, f"{manifest.name} has no validation split")
+    elif "validation" not in given.manifest.splits:  # as under --protocol paper; test is left alone
+        faces = drawn_faces(config, f"{given.manifest.name} has no validation split")
     else:
-        faces = faces_of(manifest, config, "validation")
+        faces = faces_of(given, config, "validation")
     reference = TorchRuntime(load_model(folder)[0], device="cpu")  # anew: what the exporters did to `model` must not matter
     exported = _running(made, format)
     _require_any_batch(exported, faces, f"The network '{model.kind}' on {config.architecture}")
@@ -101,7 +100,9 @@ def export_model(
     return report
 
 
-def _check(output: Path, format: str, precision: str, dataset: str | None, calibrate_on: str | None, count: int) -> None:
+def _check(
+    output: Path, format: str, precision: str, dataset: str | None, calibrate_on: str | None, count: int | None, seed: int | None
+) -> None:
     if format not in FORMATS:
         raise ConfigError(f"--format is one of {', '.join(FORMATS)}, not '{format}'.")
     if precision not in PRECISIONS:
@@ -110,11 +111,12 @@ def _check(output: Path, format: str, precision: str, dataset: str | None, calib
         raise ConfigError(f"--format torch-export knows --precision fp32 only; take onnx or openvino for {precision}.")
     if output.suffix != FORMATS[format] or output.is_dir():
         raise ConfigError(f"-o/--output names a file that ends in {FORMATS[format]} for --format {format}, not {output}.")
-    if calibrate_on is not None and precision != "int8":
-        raise ConfigError("--calibrate-on goes with --precision int8; the others need no calibration.")
+    for flag, value in (("--calibrate-on", calibrate_on), ("--calibration-faces", count), ("--seed", seed)):
+        if value is not None and precision != "int8":
+            raise ConfigError(f"{flag} goes with --precision int8; the others need no calibration.")
     if dataset is not None and calibrate_on is not None and dataset != calibrate_on:
         raise ConfigError("--dataset and --calibrate-on share one --data-dir, so they name the same data set; give one of them.")
-    if count < 1:
+    if count is not None and count < 1:
         raise ConfigError(f"--calibration-faces is at least 1, not {count}.")
 
 
@@ -124,7 +126,7 @@ def _make(
     texts: dict[str, str],
     format: str,
     precision: str,
-    manifest: Manifest | None,
+    given: FaceSet | None,
     count: int,
     seed: int,
 ) -> dict[str, bytes]:
@@ -136,8 +138,8 @@ def _make(
         return {".pt2": buffer.getvalue()}
     data = onnx_bytes(model, temperature, config.img_size)
     faces = None
-    if precision == "int8" and manifest is not None:
-        faces = calibration_batches(manifest, config, count, seed)
+    if precision == "int8" and given is not None:
+        faces = calibration_batches(given, config, count, seed)
     if format == "openvino":
         xml, weights = openvino_bytes(data, texts, precision=precision, batches=faces)
         return {".xml": xml, ".bin": weights}

@@ -53,7 +53,7 @@ class Alignment:
     grey: bool = False
 
     def __post_init__(self) -> None:
-        if self.template not in TEMPLATES:
+        if not isinstance(self.template, str) or self.template not in TEMPLATES:
             raise ConfigError(unknown_name("alignment template", str(self.template), TEMPLATES))
         if not isinstance(self.margin, int | float) or not -0.4 <= self.margin <= 2:
             raise ConfigError(f"--margin is between -0.4 and 2, relative to the face, not {self.margin}.")
@@ -65,11 +65,17 @@ class Alignment:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any] | str | None) -> Alignment:
-        """From a model's config: a table of the fields, a template's name, or None, which is the plain box."""
+        """From a model's config: a table of the fields, a template's name, or None, which is the plain box.
+
+        Raises:
+            ConfigError: anything else.
+        """
         if values is None:
             return cls("box")
         if isinstance(values, str):
             return cls(values)
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"An alignment is a template's name or a table of template, margin, resolution and grey, not {values!r}.")
         unknown = sorted(set(values) - {field.name for field in dataclasses.fields(cls)})
         if unknown:
             raise ConfigError(f"The alignment has no {', '.join(unknown)}; it may have template, margin, resolution and grey.")

@@ -44,7 +44,7 @@ class Detector:
         self._max_side = max_side
 
     def detect(self, images: Sequence[np.ndarray]) -> list[list[Detection]]:
-        """The faces of each picture (H, W, 3), uint8 RGB, the largest first.
+        """The faces of each picture (H, W, 3), uint8 RGB, the largest first; a box without an area is none.
 
         Raises:
             ConfigError: an array of another kind.
@@ -58,6 +58,7 @@ class Detector:
             factor = self._factor(image)
             x, y = width / max(1, round(width * factor)), height / max(1, round(height * factor))
             faces = [face if factor == 1 else face.scaled(x, y) for face in faces]
+            faces = [face for face in faces if face.box[0] < face.box[2] and face.box[1] < face.box[3]]
             found.append(sorted(faces, key=lambda face: -face.area)[: self._max_faces])
         return found
 

@@ -73,6 +73,7 @@ class Setting:
         labels: class index of every face of the training split (n,); empty where nobody needs them.
         init: what `--init` names, for methods that go on from a finished run.
         batch_size: faces per step, over all processes: `draw`'s rows are cut into batches of so many.
+        goes_on: whether the run began before; its saved state is then loaded after `prepare`, which need not look for a start.
     """
 
     class_names: Sequence[str]
@@ -82,6 +83,7 @@ class Setting:
     labels: Sequence[int] = ()
     init: str = "none"
     batch_size: int = 64
+    goes_on: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

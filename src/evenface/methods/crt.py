@@ -9,13 +9,12 @@ of `resample` are its ablations.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from torch import nn
 
-from evenface.errors import ConfigError
+from evenface.methods._finished import finished_run
 from evenface.methods.base import Batch, Losses
 from evenface.methods.resample import Resample
+from evenface.models.classifier import Classifier
 
 
 class Crt(Resample):
@@ -25,9 +24,15 @@ class Crt(Resample):
     title = "Classifier re-training"
 
     def prepare(self, model: nn.Module) -> nn.Module:
-        if not Path(self.setting.init).expanduser().exists():  # `none`, or a name of weights that never saw an expression
-            raise ConfigError("'crt' trains a new head on the frozen backbone of a finished run; name that run, such as --init runs/x.")
-        model.get_submodule("backbone").requires_grad_(False)
+        """Freezes the backbone.
+
+        Raises:
+            ConfigError, ModelError: see `finished_run`.
+        """
+        assert isinstance(model, Classifier), "the loop builds a classifier"
+        if not self.setting.goes_on:
+            finished_run(self.setting.init, model.backbone, "'crt' trains a new head on the frozen backbone")
+        model.backbone.requires_grad_(False)
         return model
 
     def loss(self, batch: Batch, model: nn.Module) -> Losses:

@@ -75,6 +75,10 @@ class Dnfer(Method):
         share = torch.stack([k.to(cls.dtype).mean() for k in kept]).mean()
         return Losses(total, {"cls": cls.detach(), "con": con.detach(), "kept": share})
 
+    def notes(self) -> list[str]:
+        flags = "--hflip, --erase, --jitter, --rotate, --scale, --shift, --noise and --rand-augment"
+        return [f"Only its own weak and strong picture of a face are learnt from: {flags} do nothing."]
+
     def _kept(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Which faces (N,) pass the threshold of their class; all, where none does or while warming up."""
         p = full(logits).softmax(1)

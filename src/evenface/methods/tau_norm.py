@@ -12,20 +12,19 @@ tells the tau of each epoch. The paper drops the head's bias and searches tau in
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from evenface.errors import ConfigError, ModelError
+from evenface.errors import ModelError
 from evenface.losses import cross_entropy
+from evenface.methods._finished import finished_run
 from evenface.methods._options import about
 from evenface.methods.base import AnyOptions, Batch, Losses, Method, Options, Setting
 from evenface.model_folder import load_model
 from evenface.models.classifier import Classifier
-from evenface.models.init import model_folder_of
 
 
 @dataclass(frozen=True)
@@ -52,9 +51,9 @@ class TauNorm(Method):
         self.tau = 0.0
 
     def prepare(self, model: nn.Module) -> nn.Module:
-        """Fills backbone and head from the run; keeps the head as it was, for every tau starts from it."""
+        """Fills the backbone from the run; keeps the head as it was, for every tau starts from it."""
         assert isinstance(model, Classifier), "the loop builds a classifier"
-        stored = self._stored(model)
+        stored = model if self.setting.goes_on else self._stored(model)  # of a run that goes on, the saved state fills what follows
         model.backbone.load_state_dict(stored.backbone.state_dict())
         model.backbone.mean, model.backbone.std = stored.backbone.mean, stored.backbone.std
         model.mean.copy_(stored.mean)
@@ -101,24 +100,16 @@ class TauNorm(Method):
         """The classifier that `--init` names.
 
         Raises:
-            ConfigError: no run or model folder, or one of another network or size than the run's settings.
+            ConfigError, ModelError: see `finished_run`.
             ModelError: one with other classes, or with another head than a linear one.
         """
         init = self.setting.init
-        folder = model_folder_of(Path(init).expanduser())
-        if folder is None:
-            raise ConfigError(f"'tau_norm' rescales the head of a finished run; name that run, such as --init runs/x, not --init {init}.")
-        stored, config = load_model(folder)
-        ours, theirs = model.backbone, stored.backbone
+        stored, config = load_model(finished_run(init, model.backbone, "'tau_norm' rescales the head"))
         if stored.kind != Classifier.kind:
             raise ModelError(f"'tau_norm' rescales a linear head, and {init} holds a network of the kind '{stored.kind}'.")
         if config.class_names != model.class_names:
             raise ModelError(
                 f"{init} tells {', '.join(config.class_names)} apart, the data {', '.join(model.class_names)}; "
                 "'tau_norm' needs the same classes in the same order."
-            )
-        if (ours.name, ours.img_size) != (theirs.name, theirs.img_size):
-            raise ConfigError(
-                f"{init} holds a {theirs.name} for {theirs.img_size} px; take --model {theirs.name} --img-size {theirs.img_size}."
             )
         return stored

@@ -84,7 +84,7 @@ class _Reader:
 
     def number(self) -> float:
         mantissa, exponent = self.integers(2)
-        if abs(exponent) > 2000:
+        if abs(exponent) > 900:  # with a mantissa of 64 bits, what is larger is no float; dlib's infinities have 32000 and above
             raise _FormatError(f"there is no finite number before byte {self.at}")
         return float(mantissa) * 2.0**exponent
 
@@ -100,16 +100,20 @@ class _Reader:
 
     def tensor(self) -> Tensor:
         self.expect("tensor version", self.integer(), 2)
-        sizes = self.integers(4)
-        if min(sizes) < 0:
-            raise _FormatError(f"a tensor has the sizes {sizes}")
+        sizes = self.sizes()
         raw = self.take(4 * sizes[0] * sizes[1] * sizes[2] * sizes[3])
         return torch.from_numpy(np.frombuffer(raw, dtype="<f4").astype(np.float32)).reshape(sizes)
 
     def view(self) -> list[int]:
         """The shape of a part of a tensor (dlib's alias_tensor)."""
         self.expect("view version", self.integer(), 1)
-        return self.integers(4)
+        return self.sizes()
+
+    def sizes(self) -> list[int]:
+        sizes = self.integers(4)
+        if not 0 <= min(sizes) <= max(sizes) <= 1 << 20:  # the largest here is below 600,000
+            raise _FormatError(f"a tensor has the sizes {sizes}")
+        return sizes
 
     def expect(self, what: str, found: object, wanted: object) -> None:
         if found != wanted:

@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from torch import Tensor, nn
@@ -23,8 +24,17 @@ from evenface.models.backbone import Backbone
 from evenface.models.dlib_face import DlibFaceResNet
 
 
+class _Seen(threading.local):
+    """The grid that a thread saw last; a copy starts with none, since a tensor with a history cannot be copied."""
+
+    grid: Tensor | None = None
+
+    def __reduce__(self) -> tuple[type[_Seen], tuple[()]]:
+        return _Seen, ()
+
+
 class Earlier(nn.Module):
-    """A module that keeps what it put out last, until it is taken.
+    """A module that keeps what it put out last, for each thread that runs it, until it is taken.
 
     Its state dict has the names of the module itself, so that weights fit a backbone with and without it.
     """
@@ -32,11 +42,11 @@ class Earlier(nn.Module):
     def __init__(self, part: nn.Module) -> None:
         super().__init__()
         self.part = part
-        self.seen: Tensor | None = None
+        self.seen = _Seen()
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.part(x)
-        self.seen = out
+        self.seen.grid = out
         return out
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
@@ -46,9 +56,6 @@ class Earlier(nn.Module):
         for name in [name for name in state_dict if name.startswith(prefix)]:
             state_dict[f"{prefix}part.{name.removeprefix(prefix)}"] = state_dict.pop(name)
         super()._load_from_state_dict(state_dict, prefix, *args)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "seen": None}  # a tensor with a history cannot be copied
 
 
 def watch(backbone: Backbone) -> str:
@@ -85,9 +92,9 @@ def _goes_down(block: nn.Module) -> bool:
 
 
 def take(backbone: Backbone, path: str) -> Tensor:
-    """The earlier grid of the last forward pass, (B, C', H', W'); it is forgotten here, so that memory does not hold it on."""
+    """The earlier grid of this thread's last forward pass, (B, C', H', W'); it is forgotten here, so that memory does not hold it on."""
     earlier = backbone.net.get_submodule(path)
     assert isinstance(earlier, Earlier)
-    seen, earlier.seen = earlier.seen, None
+    seen, earlier.seen.grid = earlier.seen.grid, None
     assert seen is not None, "the backbone must run first"
     return seen.permute(0, 3, 1, 2) if getattr(backbone.net, "output_fmt", "NCHW") == "NHWC" else seen

@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from evenface.errors import ConfigError
 from evenface.models.backbone import Backbone
@@ -48,9 +49,9 @@ class GridHead(nn.Sequential):
             detach: take all weights as constants.
         """
         first, _, _, linear, last = self
-        assert isinstance(first, nn.BatchNorm2d)
+        assert isinstance(first, _BatchNorm)  # on several GPUs both are SyncBatchNorm
         assert isinstance(linear, nn.Linear)
-        assert isinstance(last, nn.BatchNorm1d)
+        assert isinstance(last, _BatchNorm)
         assert first.running_mean is not None
         assert first.running_var is not None
         assert last.running_var is not None

@@ -77,8 +77,9 @@ def _torch(path: Path) -> Any:
         asked = re.search(r"GLOBAL ([\w.]+)", str(error))
         reason = f"it asks for {asked[1]}, and evenface runs no code from a file; save its state_dict alone" if asked else "it is broken"
         raise ModelError(f"{path} cannot be read as a PyTorch checkpoint: {reason}.") from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{path} cannot be read as a PyTorch checkpoint: {' '.join(str(error).split())[:160]}.") from error
+    except Exception as error:  # a damaged file raises whatever its bytes happen to spell
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+        raise ModelError(f"{path} cannot be read as a PyTorch checkpoint ({reason}).") from error
 
 
 class _Refused(Exception):

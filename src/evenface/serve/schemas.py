@@ -11,7 +11,7 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-PriorName = Literal["model", "train", "balanced"]
+PriorName = Literal["model", "train", "half", "balanced"]
 Prior = PriorName | dict[str, float]
 
 _PRIOR = "How frequent the expressions are where the picture comes from, which the scores assume; the server's by default."

@@ -131,12 +131,20 @@ def assemble(
     if config.watch is not None:
         watched_rows(stores[seen_in].manifest, str(config.watch), config.data_seed)  # a wrong id is told before anything is made
 
+    goes_on = saved is not None
     torch.manual_seed(config.seed)
     model = build_classifier(config.model, manifest.class_names, config.img_size, dropout=config.dropout)
-    init = start(model, config, goes_on=saved is not None)
+    init = start(model, config, goes_on)
     labels = stores["train"].manifest.targets().tolist()
-    setting = Setting(manifest.class_names, tuple(counts.values()), config.epochs, config.passes, labels, config.init, config.batch_size)
+    setting = Setting(
+        manifest.class_names, tuple(counts.values()), config.epochs, config.passes, labels, config.init, config.batch_size, goes_on
+    )
     method = create_method(config.method, setting, config.method_options)
+    if not goes_on and config.view != "mirror" and method.views == 1:  # an earlier evenface has begun such runs, which may go on
+        raise ConfigError(
+            f"'{config.method}' asks for no second view of a face, so --view {config.view} would do nothing; leave it out, or take a "
+            "method that compares two views, such as rbcf."
+        )
     network = cast(Classifier, method.prepare(model))
     if config.ema is not None and not _part_of(method.deploy(network), network):
         raise ConfigError(f"'{config.method}' keeps a network with an average of its own, so --ema would do nothing; leave it out.")
@@ -220,7 +228,7 @@ def build_loop(
     if channels_last:
         trainee = trainee.to(memory_format=torch.channels_last)
     if fabric.world_size > 1 and device.type == "cuda":
-        trainee = torch.nn.SyncBatchNorm.convert_sync_batchnorm(trainee)  # type: ignore[no-untyped-call]
+        trainee = synchronised(trainee)
     trainee = trainee.to(fabric.device)
     average = None
     if config.ema is not None:
@@ -266,6 +274,17 @@ def build_loop(
         saved.clear()  # its weights are copied: they need not stay in memory for the rest of the run
         say(f"resumed   at epoch {loop.state.epoch + 1}, after step {loop.state.step}")
     return loop
+
+
+def synchronised(trainee: Trainee) -> Trainee:
+    """The same, with batch norms that take their statistics over all processes.
+
+    By timm's converter: PyTorch's own loses the activation that many of timm's batch norms hold.
+    """
+    from timm.layers import convert_sync_batchnorm
+
+    converted: Trainee = convert_sync_batchnorm(trainee)
+    return converted
 
 
 def start(model: Classifier, config: TrainConfig, goes_on: bool) -> dict[str, Any]:

@@ -105,6 +105,7 @@ class VideoWriter:
         Raises:
             ConfigError: another size or kind of array, or a time that is not after the last one.
             StorageError: the file cannot be written, such as on a full disk.
+            KeyboardInterrupt: what came before stays, for `close` or `abort`.
         """
         if image.shape != (self.height, self.width, 3) or image.dtype != np.uint8:
             wanted = f"({self.height}, {self.width}, 3) of uint8"
@@ -117,7 +118,7 @@ class VideoWriter:
         frame = self._reformatter.reformat(frame, format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
         self._stamp = max(self._stamp + 1, round((time - self._start) / self._tick))
         frame.pts, frame.time_base = self._stamp, self._tick
-        with self._told():
+        with self._told(KeyboardInterrupt):  # the usual end of a camera, whose film is wanted
             self._out.mux(self._stream.encode(frame))
             if self._sound is not None:
                 self._sound.write(self._start, time)
@@ -185,10 +186,12 @@ class VideoWriter:
         return stream
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        """Drops the unfinished file at any error, and turns what the system says about one that cannot be written into ours."""
+    def _told(self, *keep: type[BaseException]) -> Iterator[None]:
+        """Drops the unfinished file at any error but `keep`, and turns what the system says about one that cannot be written into ours."""
         try:
             yield
+        except keep:
+            raise
         except BaseException as error:
             self.abort()
             if not isinstance(error, (OSError, self._av.error.FFmpegError)):

@@ -185,7 +185,7 @@ class Handler(BaseHTTPRequestHandler):
         limits = {"max_bytes": 1 << 20, "max_pixels": 50_000_000, "max_files": 16, "max_faces": 50, "timeout_seconds": 30}
         return {
             "schema_version": 1, "name": "canned", "version": "0.1.0", "classes": list(BASIC), "prior": "model",
-            "priors": ["model", "train", "balanced"], "img_size": 112, "detector": "mtcnn", "dataset": "nothing",
+            "priors": ["model", "train", "half", "balanced"], "img_size": 112, "detector": "mtcnn", "dataset": "nothing",
             "data_licence": "none is needed", "train_counts": COUNTS, "card": CARD, "limits": limits,
         }  # fmt: skip
 

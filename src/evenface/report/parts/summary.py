@@ -188,7 +188,9 @@ def _scoring(context: Context) -> list[str]:
     if context.prior != "model":
         notes.append(
             f"Scored under the prior '{context.prior}': for faces with the expressions "
-            + ("equally frequent." if context.prior == "balanced" else "as frequent as in training.")
+            + {"train": "as frequent as in training.", "half": "half way between that and equally frequent."}.get(
+                context.prior, "equally frequent."
+            )
         )
     if context.tta != "none":
         how = "each face averaged with its mirror" if context.tta == "flip" else "experts weighted by their agreement on face and mirror"
