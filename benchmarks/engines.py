@@ -47,8 +47,8 @@ def main() -> None:
 
     folder = zoo.model_path(args.model)
     config = read_config(folder)
-    manifest = read_set(folder, config, args.dataset, args.data_dir)
-    faces = drawn_faces(config, "no data set was named") if manifest is None else faces_of(manifest, config, args.split)
+    given = read_set(folder, config, args.dataset, args.data_dir)
+    faces = drawn_faces(config, "no data set was named") if given is None else faces_of(given, config, args.split)
     with tempfile.TemporaryDirectory() as temporary:
         calls = engines(folder, args.files or Path(temporary), args.dataset, args.data_dir, args.threads)
         times = timed(calls, {size: faces.take(np.arange(size) % len(faces)) for size in BATCHES}, args.rounds)

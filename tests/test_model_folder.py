@@ -167,6 +167,18 @@ def test_what_somebody_else_put_into_a_model_folder_is_never_deleted(classifier:
     assert not (folder / "model.onnx").exists()
 
 
+def test_links_in_a_model_folder_stay_links_and_a_killed_save_loses_nothing(classifier: Classifier, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    (folder / "data").symlink_to(tmp_path / "far")
+    (folder / "gone").symlink_to(tmp_path / "nowhere")
+    (folder / "a.jpg").write_bytes(b"picture")
+    folder.rename(folder.with_name(f".{folder.name}.old"))  # as a save leaves it that was killed between its two renames
+    save_model(folder, classifier, DETAILS, "")
+    assert (folder / "data").readlink() == tmp_path / "far"
+    assert (folder / "gone").readlink() == tmp_path / "nowhere"
+    assert (folder / "a.jpg").read_bytes() == b"picture"
+
+
 def test_missing_parts_are_named(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"is not there; a model folder holds model\.safetensors and config\.json"):
         load_model(tmp_path / "absent")

@@ -336,7 +336,7 @@ def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
         ModelError: the former one is neither empty nor a model folder.
         StorageError: it cannot be written; the former folder is untouched.
     """
-    theirs = _of_others(folder)
+    theirs = _of_others(standing(folder))
     aside, former = folder.with_name(f".{folder.name}.part"), _former(folder)
     try:
         shutil.rmtree(aside, ignore_errors=True)
@@ -347,7 +347,10 @@ def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
                 file.flush()
                 os.fsync(file.fileno())
         for path in theirs:
-            (shutil.copytree if path.is_dir() else shutil.copy2)(path, aside / path.name)
+            if path.is_dir() and not path.is_symlink():
+                shutil.copytree(path, aside / path.name, symlinks=True)
+            else:
+                shutil.copy2(path, aside / path.name, follow_symlinks=False)
         if folder.exists():
             shutil.rmtree(former, ignore_errors=True)
             os.replace(folder, former)

@@ -296,7 +296,7 @@ def find_model(folder: Path) -> tuple[TrainConfig | None, Path, Path]:
         if not standing(folder / "best").is_dir():
             raise ModelError(zoo.no_model(folder))
         return load_config(folder / "config.yaml"), folder, folder / "best"
-    if (folder / CONFIG).is_file():
+    if (standing(folder) / CONFIG).is_file():
         run = folder.parent / "config.yaml"
         if folder.name == "best" and run.is_file():
             return load_config(run), folder.parent, folder

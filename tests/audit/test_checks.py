@@ -139,10 +139,11 @@ def test_votes() -> None:
 
 
 def test_votes_as_shares_and_with_blank_cells() -> None:
-    items = [(f"v{i}", "train", "anger", png(face(i))) for i in range(6)]
+    items = [(f"v{i}", "train", "anger", png(face(i))) for i in range(7)]
     columns = {  # v0 tie, v1 no majority, v2 clear, v3 tie beside a blank, v4 nobody voted, v5 half of shares that sum to 1 but for a digit
-        "votes_anger": [0.5, 0.4, 0.8, 2.0, None, 0.5], "votes_sadness": [0.5, 0.3, 0.2, 2.0, None, 0.2],
-        "votes_happiness": [0.0, 0.3, 0.0, None, None, 0.2], "votes_fear": [None, None, None, float("nan"), None, 0.09999999999999998],
+        "votes_anger": [0.5, 0.4, 0.8, 2.0, None, 0.5, 0.7], "votes_sadness": [0.5, 0.3, 0.2, 2.0, None, 0.2, 0.0],
+        "votes_happiness": [0.0, 0.3, 0.0, None, None, 0.2, 0.0], "votes_NF": [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.3],
+        "votes_fear": [None, None, None, float("nan"), None, 0.09999999999999998, 0.0],
     }  # fmt: skip
     rows = Rows(manifest_of(items, **columns))
     assert {rows.ids[f.row]: (f.verdict, f.score) for f in votes(rows)} == {  # type: ignore[union-attr]
@@ -150,6 +151,7 @@ def test_votes_as_shares_and_with_blank_cells() -> None:
         "v1": ("no majority, 0.4 of 1 votes", 0.6),
         "v3": ("tie at 2 of 4 votes", 0.5),
         "v5": ("no majority, 0.5 of 1 votes", 0.5),
+        "v6": ("0.3 votes for no face", 0.3),
     }
 
 

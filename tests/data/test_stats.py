@@ -92,8 +92,12 @@ def test_a_blank_vote_is_none_and_a_text_is_an_error(make: Callable[..., Manifes
     ties = vote_ties(m)
     assert ties is not None
     assert ties.tolist() == [True, False, False, False]  # nobody voted for the last one
+    worded = make({"train": {"fear": 2}}, votes_fear=["two", "one"], votes_anger=[1, 2])
     with pytest.raises(DataError, match="`votes_fear` holds something that is no number"):
-        data_stats(make({"train": {"fear": 2}}, votes_fear=["two", "one"], votes_anger=[1, 2]))
+        vote_ties(worded)
+    stats = data_stats(worded)
+    assert stats.ties is None
+    assert "`votes_fear` holds something that is no number" in stats.notes[-1]
 
 
 @pytest.mark.slow

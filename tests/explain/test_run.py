@@ -74,13 +74,13 @@ def test_a_second_call_takes_the_place_of_the_first(tmp_path: Path, monkeypatch:
 
 def test_the_first_ones_stay_until_the_new_ones_are_there(tmp_path: Path) -> None:
     def stopped() -> Iterator[Seen]:
-        yield from ()
+        yield from faces("b")
         raise KeyboardInterrupt
 
     write_folder(tmp_path, faces("a"))
     with pytest.raises(KeyboardInterrupt):
         write_folder(tmp_path, stopped())
-    assert names_in(tmp_path) == {"face-a.png", "sheet.png"} | TABLES
+    assert names_in(tmp_path) == {"face-a.png", "face-b.png", "sheet.png"} | TABLES
 
 
 @pytest.mark.parametrize("content", [b"", b"name,age\na,30\n", b"\xff\xfe\x00", b'name,label\n"a'])

@@ -40,6 +40,32 @@ def test_by_loops(seed: int, gamma: float) -> None:
     assert value == pytest.approx(slow(logits, labels, WEIGHTS, gamma), rel=1e-8, abs=1e-12)
 
 
+@given(st.integers(0, 10_000), st.floats(0, 5))
+@settings(max_examples=30, deadline=None)
+def test_distributions_by_loops(seed: int, gamma: float) -> None:
+    logits, _ = example(seed=seed)
+    target = torch.rand(logits.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).pow(3)
+    target /= target.sum(1, keepdim=True)
+    total = 0.0
+    for z, t in zip(logits.tolist(), target.tolist(), strict=True):
+        for k in range(4):
+            p = math.exp(z[k]) / sum(math.exp(v) for v in z)
+            total -= WEIGHTS[k] * abs(t[k] - p) ** gamma * t[k] * math.log(p)
+    weights = torch.tensor(WEIGHTS, dtype=torch.float64)
+    assert rebalanced_focal(logits, target, weights, gamma).item() == pytest.approx(total / len(logits), rel=1e-8, abs=1e-12)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
+def test_a_distribution_of_one_class_is_its_label(gamma: float) -> None:
+    logits, labels = example(n=8, dtype=torch.float32)
+    logits[0] = torch.tensor([30.0, 0, 0, 0]).roll(int(labels[0]))  # a face that is all but certain
+    logits.requires_grad_()
+    values = [rebalanced_focal(logits, target, torch.tensor(WEIGHTS), gamma) for target in (labels, F.one_hot(labels, 4).float())]
+    torch.testing.assert_close(values[0], values[1])
+    first, second = (torch.autograd.grad(value, logits)[0] for value in values)
+    torch.testing.assert_close(first, second)
+
+
 def test_worked_by_hand() -> None:
     # p = 1/4 for the true class: (3/4)^2 ln 4; with B = 2 twice that.
     logits, labels = torch.zeros(1, 4), torch.tensor([2])

@@ -28,6 +28,8 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("cb", {}),
     ("cb", {"form": "sigmoid"}),
     ("cb", {"form": "focal", "cls_views": "both"}),
+    ("even", {}),
+    ("even", {"cls_views": "both", "tau": 1.0}),
     ("focal", {}),
     ("focal", {"weights": "inverse", "cls_views": "both"}),
     ("label_smoothing", {}),

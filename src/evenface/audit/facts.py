@@ -71,7 +71,7 @@ def votes(rows: Rows) -> list[Finding] | str:
             told.append(f"no majority, {most[row]:g} of {total[row]:g} votes")
         for name in NO_FACE:
             n = by_name[name][row] if name in by_name else 0
-            if n >= FEW:
+            if n >= (FEW if total[row] > 1 else FEW / 10):  # of shares: as of FERPlus' ten votes
                 told.append(f"{n:g} votes for {'no face' if name == 'NF' else name}")
         if told:
             found.append(odd(rows, row, "votes", ", ".join(told), round(1 - most[row] / total[row], 4)))

@@ -16,7 +16,7 @@ _INNER = r"'\"'\"'"  # an apostrophe within quotation marks, as shlex.join write
 _QUOTED = re.compile(rf"(['\"]){_START}(?:(?:[^'\"\n]|{_INNER})*[/\\])?((?:[^/\\'\"\n]|{_INNER})+)[/\\]?\1(?!\"'\")")
 _PATH = re.compile(rf"(?<![\w.:/~]){_NO_PATH}{_START}(?:[^\s/\\'\"]*[/\\])*([^\s/\\'\"]+)")
 _WHOLE = re.compile(rf"{_START}(?=\S)[^\n]*?([^/\\]+)[/\\]?")
-_DATA_DIR = re.compile(r"(--data-dir[ =])(?:'[^']*'|\"[^\"]*\"|\\.|\S)+")  # a word of a shell: pieces, quoted or not
+_DATA_DIR = re.compile(r"(--data-dir[ =])(?:'[^'\n]*'|\"[^\"\n]*\"|\\.|[^\s'\"\\])+")  # a word of a shell: pieces, quoted or not
 
 
 def without_places(value: Any) -> Any:

@@ -110,7 +110,7 @@ def prior_section(facts: Facts, splits: Sequence[str] = ("test", "validation")) 
     ]
     words = (
         "How a rare class is decided depends on how frequent it is taken to be (`--prior`): `model` is the model's own answer, `train` as "
-        "frequent as in training, `balanced` every expression equally likely."
+        "frequent as in training, `balanced` every expression equally likely, `half` between these two."
     )
     return f"{words}\n\n{table(('split', 'prior', 'views', *TITLES.values()), rows)}"
 

@@ -110,9 +110,8 @@ def run_audit(args: argparse.Namespace) -> int:
     elif excluded:
         path.unlink(missing_ok=True)
         print(f"not written: {path}; no training face leaves by {', '.join(excluded)}")
-    elif path.is_file() and path.read_bytes().startswith(b"id\n"):  # ours, not a person's list
-        path.unlink()
-        print(f"removed   {path}: it was of an earlier call; --exclude-checks writes it anew")
+    elif path.is_file():  # it stays, since trainings may name it
+        print(f"{path} is of an earlier call; --exclude-checks writes it anew")
     if args.dataset != "synthetic":
         print(REAL_FACES)
     return 0

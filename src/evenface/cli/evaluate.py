@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--prior",
         default="model",
         choices=PRIORS,
-        help="how frequent expressions are taken to be: its own answer; as in training; all alike (balanced), or between the two (half)",
+        help="model: its own answer; train, balanced: for faces with expressions as frequent as in training, or equally so; half: between",
     )
     parser.add_argument("-o", "--output", type=Path, help="folder for the two files (default: the run folder; a model folder needs it)")
     add_scoring(parser)

@@ -69,7 +69,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     only.add_argument("--epochs", action="store_true", help="how the class maps moved in training, of the faces that the run watched")
 
     out = parser.add_argument_group("output")
-    out.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder for what is made (default: explained)")
+    out.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="folder for what is made, in place of what an earlier call made there (default: explained)",
+    )
     out.add_argument("--svg", action="store_true", help="write each figure as SVG too")
     out.add_argument("--format", choices=["text", "json"], help="of --check and --consistency (default: text)")
     out.add_argument("-q", "--quiet", action="store_true", help="no progress and no summary")

@@ -93,7 +93,11 @@ def data_stats(manifest: Manifest, beta: float = 0.999, workers: int | None = No
         b = class_weights(train, "effective", beta, "sum_to_C")
         weights = {name: float(value) for name, value in zip(manifest.class_names, b, strict=True)}
         ratio, warning = float(weight_ratio(b)), uniform_warning(b, train)
-    tied = vote_ties(manifest)
+    notes = manifest.notes
+    try:
+        tied = vote_ties(manifest)
+    except DataError as error:
+        tied, notes = None, (*notes, str(error))
     scan = scan_images(manifest, workers)
     ids = manifest.ids()
     twins = scan.in_train(splits)
@@ -114,7 +118,7 @@ def data_stats(manifest: Manifest, beta: float = 0.999, workers: int | None = No
             axis: (int(v.min()), float(np.median(v)), int(v.max())) for axis, v in zip(("width", "height"), sizes.T, strict=True) if len(v)
         },
         ties=None if tied is None else {split: int(tied[rows].sum()) for split, rows in here.items()},
-        notes=manifest.notes,
+        notes=notes,
         licence=manifest.licence,
     )
 

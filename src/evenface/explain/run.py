@@ -161,7 +161,7 @@ def explained(model: Model, faces: Iterable[Cut], how: How) -> Iterator[Seen]:
 def write_folder(folder: Path, faces: Iterable[Seen], *, svg: bool = False, progress: Callable[[int], None] | None = None) -> list[Path]:
     """A picture per face, a sheet for every ten, `faces.csv` and `maps.npz`; where it is interrupted, of the faces so far.
 
-    They take the place of all that an earlier call wrote there: the pictures and sheets of the faces in its `faces.csv` go.
+    They take the place of what an earlier call wrote there: when all is done, the pictures and sheets of the faces in its `faces.csv` go.
 
     Returns:
         the files, the pictures of single faces left out.
@@ -186,10 +186,10 @@ def write_folder(folder: Path, faces: Iterable[Seen], *, svg: bool = False, prog
                 figures += save(sheet_figure(seen[i * PER_SHEET : (i + 1) * PER_SHEET]), folder / name, svg)
                 files.append(folder / f"{name}.png")
             files += _tables(folder, seen)
-            kept = {path.stat().st_ino for path in figures}  # and not their names, of which A and a may be the same file
-            for path in earlier:
-                if path.is_file() and path.stat().st_ino not in kept:
-                    path.unlink()
+    kept = {path.stat().st_ino for path in figures}  # and not their names, of which A and a may be the same file
+    for path in earlier if seen else ():
+        if path.is_file() and path.stat().st_ino not in kept:
+            path.unlink()
     return files
 
 

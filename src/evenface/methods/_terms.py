@@ -74,11 +74,17 @@ class ConsistencyOptions(Options):
 
 
 @dataclass(frozen=True)
-class FocusOptions(Options):
-    """Rebalanced focal loss (equations 4, 5)."""
+class FocalOptions(Options):
+    """Rebalanced focal loss (equations 4, 5), on the views that are classified."""
 
     mu: float = field(default=0.5, metadata=about("weight of the rebalanced focal loss", low=0))
     gamma: float = field(default=2.0, metadata=about("focusing on hard faces; 0 is cross-entropy", low=0))
+
+
+@dataclass(frozen=True)
+class FocusOptions(FocalOptions):
+    """Rebalanced focal loss on views that an option of its own names."""
+
     rbf_views: Views = field(default="both", metadata=about("views of a face that the focal loss is summed over"))
 
 

@@ -8,7 +8,7 @@ own, which moves with the network and knows nothing of the share of wrong labels
 
 The authors warm up for 5 of 40 epochs; here that is a share of the epochs, rounded up. Their loss file of the time of writing fails after
 the threshold (names that are not defined, and probabilities where logits belong), so this follows the idea. Theirs: Adam, 1e-2 for the
-classifier (`lr_scale` 10) and 1e-3 for the rest, x0.95 per epoch, batch 128. Only the weak and the strong picture are learnt from: the
+classifier (`lr_scale` 10) and 1e-3 for the rest, x0.95 per epoch, batch 128. Only the weak and the strong picture are learned from: the
 run's own augmentation has no effect. With votes as labels the loss is taken against the votes, the selection by the class with most of
 them.
 """
@@ -77,7 +77,7 @@ class Dnfer(Method):
 
     def notes(self) -> list[str]:
         flags = "--hflip, --erase, --jitter, --rotate, --scale, --shift, --noise and --rand-augment"
-        return [f"Only its own weak and strong picture of a face are learnt from: {flags} do nothing."]
+        return [f"Only its own weak and strong picture of a face are learned from: {flags} do nothing."]
 
     def _kept(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Which faces (N,) pass the threshold of their class; all, where none does or while warming up."""

@@ -26,6 +26,7 @@ from evenface.methods.dmue import Dmue
 from evenface.methods.dnfer import Dnfer
 from evenface.methods.eac import Eac
 from evenface.methods.eql import Eql
+from evenface.methods.even import Even
 from evenface.methods.face2exp import Face2Exp
 from evenface.methods.focal import Focal
 from evenface.methods.label_smoothing import LabelSmoothing
@@ -63,6 +64,7 @@ METHODS: dict[str, type[Method]] = {
     "rbc": Rbc,
     "rbf": Rbf,
     "rbcf": Rbcf,
+    "even": Even,
     "ran": Ran,
     "scan_cci": ScanCci,
     "ride": Ride,

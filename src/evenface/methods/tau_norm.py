@@ -51,17 +51,16 @@ class TauNorm(Method):
         self.tau = 0.0
 
     def prepare(self, model: nn.Module) -> nn.Module:
-        """Fills the backbone from the run; keeps the head as it was, for every tau starts from it."""
+        """Fills the network from the run, and keeps that head, for every tau starts from it. In a run that goes on the saved state does."""
         assert isinstance(model, Classifier), "the loop builds a classifier"
-        stored = model if self.setting.goes_on else self._stored(model)  # of a run that goes on, the saved state fills what follows
-        model.backbone.load_state_dict(stored.backbone.state_dict())
-        model.backbone.mean, model.backbone.std = stored.backbone.mean, stored.backbone.std
-        model.mean.copy_(stored.mean)
-        model.std.copy_(stored.std)
+        if not self.setting.goes_on:
+            stored = self._stored(model)
+            model.load_state_dict(stored.state_dict())
+            model.backbone.mean, model.backbone.std = stored.backbone.mean, stored.backbone.std
         model.requires_grad_(False)
         model.head.weight.requires_grad_(True)  # for the optimiser, which must hold something; it never makes a step
-        self.register_buffer("weight", stored.head.weight.detach().clone())
-        self.register_buffer("bias", stored.head.bias.detach().clone())
+        self.register_buffer("weight", model.head.weight.detach().clone())
+        self.register_buffer("bias", model.head.bias.detach().clone())
         return model
 
     def draw(self, labels: np.ndarray, generator: np.random.Generator) -> np.ndarray:

@@ -143,7 +143,7 @@ def assemble(
     if not goes_on and config.view != "mirror" and method.views == 1:  # an earlier evenface has begun such runs, which may go on
         raise ConfigError(
             f"'{config.method}' asks for no second view of a face, so --view {config.view} would do nothing; leave it out, or take a "
-            "method that compares two views, such as rbcf."
+            "method that looks at two views, such as rbcf, or --cls-views both."
         )
     network = cast(Classifier, method.prepare(model))
     if config.ema is not None and not _part_of(method.deploy(network), network):

@@ -188,7 +188,7 @@ def _scoring(context: Context) -> list[str]:
     if context.prior != "model":
         notes.append(
             f"Scored under the prior '{context.prior}': for faces with the expressions "
-            + {"train": "as frequent as in training.", "half": "half way between that and equally frequent."}.get(
+            + {"train": "as frequent as in training.", "half": "between as frequent as in training and equally so."}.get(
                 context.prior, "equally frequent."
             )
         )

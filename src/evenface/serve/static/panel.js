@@ -110,7 +110,7 @@ export function priorWords(counts) {
     "": ["As set on this server", "The frequencies that this server was started with."],
     model: ["As the model decides", "The model's own decision, the one that its published numbers are about."],
     train: ["As in its training", `Each expression is expected as often as among the training photos.${shares}`],
-    half: ["In between", "Rare expressions are expected more often than in training, though not as often as common ones: most of the rare ones are found, with few false alarms."],
+    half: ["In between", "Between the two: rare expressions are expected more often than in its training, and less often than common ones."],
     balanced: ["All equally common", "Every expression is expected equally often: more of the rare ones are found, and more faces are wrongly called rare."],
   };
 }
