@@ -4,9 +4,9 @@
     total = -sum_l (1 + mu B_l |t_l - q_l|^gamma) t_l log q_l        mean over faces
 
 t are the votes where there are any, else the label. So z itself, which predicts, takes the classes to be as frequent as pi^(1 - tau): at
-tau 0.5 the square root, half way between the training set and a world of equal classes (the prior `half` of `evenface.calibration`), where
-most of the mean recall is won and little of the overall accuracy lost. One view buys twice the epochs of two. On labels it is `rbf` on one
-view where tau is 0; with mu 0 it is `logit_adjust`. What each part brings: docs/even.md.
+tau 0.5 the square root, half way between the training set and a world of equal classes (the prior `half` of `evenface.calibration`). One
+view leaves time for twice the epochs of two. On labels it is `rbf` on one view where tau is 0; with mu 0 it is `logit_adjust`. What was
+measured of its parts, and what was not: docs/even.md.
 """
 
 from __future__ import annotations
