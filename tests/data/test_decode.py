@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from evenface.data.decode import UNREADABLE, decode, is_grey, open_rgb, resize
 
@@ -92,6 +93,37 @@ def test_grey_alpha_and_black_and_white() -> None:
     assert np.array_equal(decode(encoded(Image.fromarray(grey).convert("LA"))), np.dstack([grey] * 3))
     two = Image.fromarray(grey > 128)
     assert np.array_equal(decode(encoded(two))[..., 1], np.where(grey > 128, 255, 0))
+
+
+GREY_STEPS = np.kron(np.array([[30, 90, 150], [210, 60, 240]], np.uint8), np.ones((64, 64), np.uint8))[:, :, None].repeat(3, axis=2)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_heic_as_phones_write_it(orientation: int) -> None:
+    """Its own rotation is applied by the decoder, once; lossy, so grey fields are compared and not pixels."""
+    pillow_heif = pytest.importorskip("pillow_heif")
+    stored = Image.fromarray(GREY_STEPS if orientation == 1 else np.rot90(GREY_STEPS).copy())
+    file = io.BytesIO()
+    pillow_heif.from_pillow(stored).save(file, quality=90, exif=exif(orientation).tobytes())
+    assert file.getvalue()[4:12] == b"ftypheic"
+    found = decode(file.getvalue()).astype(int)
+    assert found.shape == GREY_STEPS.shape
+    for row in (32, 96):
+        for column in (32, 96, 160):
+            assert abs(found[row, column] - GREY_STEPS[row, column]).max() <= 6
+
+
+def test_heic_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    monkeypatch.setattr(Image, "ID", [name for name in Image.ID if name != "HEIF"])
+    with pytest.raises(OSError, match=r"pip install 'evenface\[heif\]'"):
+        open_rgb(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+
+
+def test_avif() -> None:
+    if not features.check("avif"):
+        pytest.skip("this Pillow has no AVIF")
+    assert abs(decode(encoded(GREY_STEPS, "AVIF", quality=90))[96, 32].astype(int) - 210).max() <= 6
 
 
 def test_of_an_animation_the_first_frame() -> None:

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import json
+import os
 import random
 import shutil
 from collections.abc import Callable
@@ -18,8 +19,9 @@ from rich.console import Console
 from safetensors.torch import load_file, save_file
 
 from evenface.data.manifest import Manifest
-from evenface.errors import ConfigError, ModelError
+from evenface.errors import ConfigError, ModelError, TrainingError
 from evenface.training.config import TrainConfig
+from evenface.training.folder import hold
 from evenface.training.loop import Interrupted, Loop
 from evenface.training.run import resume, train
 
@@ -204,3 +206,38 @@ def test_a_lost_record_of_the_start_stops_no_resume(
     if content is not None:
         record.write_text(content)
     assert resume(config.folder).best_epoch in (1, 2)
+
+
+def test_while_a_run_is_trained_nobody_else_goes_on_with_it(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = settings(save_minutes=0.0)
+    again = f"Another process is training in {config.folder} at this moment"
+    step, tried = Loop.step, []
+
+    def disturbed(self: Loop, *args: Any) -> Any:
+        found = step(self, *args)
+        if self.state.epoch == 1 and not tried:  # by now there is a state
+            tried.append("once")
+            with pytest.raises(TrainingError, match=again):
+                resume(config.folder)
+        return found
+
+    monkeypatch.setattr(Loop, "step", disturbed)
+    train(config)
+    assert tried
+    assert resume(config.folder).folder == config.folder  # finished, and free again
+
+
+def test_a_resumed_run_is_kept_from_others_too(stopped: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    before = (stopped.folder / "last.ckpt").read_bytes()
+    handle = os.open(stopped.folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        with pytest.raises(TrainingError, match="Another process is training in"):
+            resume(stopped.folder)
+        assert (stopped.folder / "last.ckpt").read_bytes() == before
+        monkeypatch.setenv("RANK", "1")  # of a training in several processes, whose first one holds the folder
+        with hold(stopped.folder):
+            pass
+    finally:
+        os.close(handle)

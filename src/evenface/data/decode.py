@@ -2,7 +2,8 @@
 
     decode(Path("face.jpg").read_bytes(), 112)      # (112, 112, 3) uint8 RGB
 
-The first frame of an animation; upright by the EXIF orientation; 16-bit grey scaled to 8; an alpha channel is dropped.
+What Pillow reads, and with the extra `heif` the HEIC pictures of phones. The first frame of an animation; upright by the EXIF
+orientation; 16-bit grey scaled to 8; an alpha channel is dropped.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from __future__ import annotations
 import io
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 
 UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError, EOFError)
 """What a file that is missing or holds no image may raise."""
+
+_HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # the brands of the format, as in its header
 
 _ORIENTATION = 0x0112  # EXIF tag
 _UPRIGHT = {
@@ -45,7 +48,18 @@ def open_rgb(data: bytes) -> Image.Image:
 
 
 def _open_rgb(data: bytes) -> Image.Image:
-    return upright_rgb(Image.open(io.BytesIO(data)))
+    try:
+        image = Image.open(io.BytesIO(data))
+    except UnidentifiedImageError:
+        if data[4:8] != b"ftyp" or data[8:12] not in _HEIF:
+            raise
+        try:
+            from pillow_heif import register_heif_opener
+        except ImportError:
+            raise OSError("HEIC pictures need an optional package; install it with: pip install 'evenface[heif]'") from None
+        register_heif_opener()
+        image = Image.open(io.BytesIO(data))  # upright already, and its EXIF data say so
+    return upright_rgb(image)
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:

@@ -17,7 +17,9 @@ from evenface.errors import DataError
 MISSING_LIMIT = 0.01
 """Above this share of missing files a data set counts as broken, not as worn."""
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
+IMAGE_SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".heic", ".heif")
+)
 
 
 def not_found(root: Path, what: str, tree: str, reason: str = "holds no layout that the reader knows") -> DataError:

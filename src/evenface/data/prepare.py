@@ -51,6 +51,7 @@ from evenface.errors import ConfigError, DataError
 from evenface.faces.alignment import Alignment
 from evenface.faces.detection import Search
 from evenface.files import clear_aside, write_text
+from evenface.locks import alone_in
 
 
 CHUNK = 8  # pictures that a worker is given at a time
@@ -260,22 +261,12 @@ def _mine(folder: Path, state: dict[str, Any]) -> Iterator[None]:
         ConfigError: it is not.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY) if os.name == "posix" else None
-    try:
-        if handle is not None:
-            import fcntl
-
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process, however it ends
-            except BlockingIOError:
-                raise ConfigError(f"Another process is preparing {folder}; wait for it, or choose another folder.") from None
+    busy = ConfigError(f"Another process is preparing {folder}; wait for it, or choose another folder.")
+    with alone_in(folder, busy) as alone:
         _require_same(folder, state)
-        if handle is not None:  # else another process may be writing here
+        if alone:  # else another process may be writing here
             clear_aside(folder)
         yield
-    finally:
-        if handle is not None:
-            os.close(handle)
 
 
 def _require_same(folder: Path, state: dict[str, Any]) -> None:

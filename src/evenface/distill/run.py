@@ -30,7 +30,7 @@ from evenface.methods.base import Method, Setting
 from evenface.models.classifier import Classifier, build_classifier
 from evenface.training.checkpoint import load_state
 from evenface.training.config import TrainConfig, load_config
-from evenface.training.folder import require_new
+from evenface.training.folder import hold, require_new
 from evenface.training.judge import Judge
 from evenface.training.loop import Loop
 from evenface.training.run import build_loop, check_same, fabric_for, normalisation, open_split, sayer, start
@@ -70,21 +70,25 @@ def resume(folder: str | os.PathLike[str], *, command: Sequence[str] = (), conso
     Raises:
         ConfigError: no run folder, or that of a training.
         ModelError: no state, a damaged one, one of other data, or another teacher than it began with.
+        TrainingError: as `distill`, or another process is at it in the folder.
     """
     path = Path(folder)
     config = dataclasses.replace(load_config(path / "config.yaml"), output=str(path))
     options = options_of(config)
-    saved = load_state(path / "last.ckpt")
-    done = saved["state"]
-    if done["epoch"] >= config.epochs:
-        sayer(console)(f"finished  all {config.epochs} epochs of {path} were done before; nothing to go on with")
-        return DistillResult(path, done["best_epoch"] + 1, done["best"], _by(options), done["seconds"])
-    return _run(config, saved, command, console)
+    with hold(path):
+        saved = load_state(path / "last.ckpt")
+        done = saved["state"]
+        if done["epoch"] >= config.epochs:
+            sayer(console)(f"finished  all {config.epochs} epochs of {path} were done before; nothing to go on with")
+            return DistillResult(path, done["best_epoch"] + 1, done["best"], _by(options), done["seconds"])
+        return _run(config, saved, command, console)
 
 
 def _run(config: TrainConfig, saved: dict[str, Any] | None, command: Sequence[str], console: Console | None) -> DistillResult:
     with contextlib.ExitStack() as stack:
         loop = assemble(config, saved=saved, command=command, console=console, stack=stack)
+        if saved is None:
+            stack.enter_context(hold(config.folder))
         state = loop.fit()
         if loop.rank == 0:
             loop.folder.renew_card(state.seconds / 60)

@@ -21,6 +21,7 @@ import numpy as np
 
 from evenface import zoo
 from evenface.data.choice import named
+from evenface.data.layout import IMAGE_SUFFIXES
 from evenface.data.manifest import Manifest
 from evenface.data.store import FaceStore, open_store
 from evenface.errors import ConfigError
@@ -39,6 +40,7 @@ from evenface.training.watch import read_watched
 
 
 PER_SHEET = 10  # faces
+_SUFFIX = re.compile(rf"({'|'.join(map(re.escape, sorted(IMAGE_SUFFIXES)))})(?=$| #)", re.IGNORECASE)
 _LONGEST = 80  # bytes of a face's name in that of its file
 _COLUMNS = ("name", "label", "says", "correlation", "mean_squared")  # of `faces.csv`, before the scores
 
@@ -255,7 +257,7 @@ def _sheets(n: int) -> list[str]:
 
 def _free(name: str, used: set[str]) -> str:
     """A file's name for a face, without signs that no file may have, and not used yet."""
-    stem = re.sub(r"[^\w.-]+", "-", re.sub(r"\.(jpe?g|png|webp|bmp|gif|tiff?)(?=$| #)", "", name, flags=re.IGNORECASE)).strip("-.")
+    stem = re.sub(r"[^\w.-]+", "-", _SUFFIX.sub("", name)).strip("-.")
     stem = f"face-{stem.encode()[-_LONGEST:].decode(errors='ignore') or 'unnamed'}"
     number, free = 1, stem
     while free.lower() in used:

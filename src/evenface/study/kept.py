@@ -16,7 +16,7 @@ import functools
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 from evenface.errors import ConfigError, DataError, EvenfaceError, ModelError
 from evenface.evaluation.records import Predictions, read_metrics, stem_of, summarise, write_metrics, write_predictions
 from evenface.files import write_aside, write_text
+from evenface.locks import alone_in
 from evenface.model_folder import CONFIG, WEIGHTS, read_config
 from evenface.models.init import model_folder_of
 from evenface.study.plan import Run, matter, starts_from_file
@@ -131,7 +132,8 @@ def keep(runs: Sequence[Run], file: Path, split: str, tta: str) -> int:
     ready = [run for run in runs if state_of(run, split, tta).done]
     if not ready:
         return 0
-    with _alone(file):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with alone_in(file.parent):
         faces: pa.Table | None = None
         columns: dict[str, tuple[pa.Array, dict[bytes, bytes]]] = {}
         if file.is_file():
@@ -160,23 +162,6 @@ def keep(runs: Sequence[Run], file: Path, split: str, tta: str) -> int:
         table = pa.Table.from_arrays(arrays, schema=schema)
         write_aside(file, lambda out: pq.write_table(table, out, compression="zstd", compression_level=19))
     return len(columns)
-
-
-@contextlib.contextmanager
-def _alone(file: Path) -> Iterator[None]:
-    """Waits for other processes that keep into a file of the same folder."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    if os.name != "posix":
-        yield
-        return
-    import fcntl
-
-    handle = os.open(file.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _check_place(file: Path) -> None:

@@ -2,7 +2,7 @@
 
 The log lies beside the run folder until the training has made that (`train` refuses a folder that holds something). Whoever works on a
 run holds a lock on its log as long as it lives, so that a second study, or one that was started anew while a process of a killed one
-still works, leaves that run alone. On a shared disk the lock holds between machines where the disk knows `flock`, as NFS 4 does.
+still works, leaves that run alone.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import shutil
 from pathlib import Path
 from typing import IO
 
+from evenface.locks import lock_file
 from evenface.training.stillborn import is_stillborn
 
 
@@ -28,7 +29,7 @@ def open_log(folder: Path) -> IO[bytes] | None:
     path = log_of(folder)
     path.parent.mkdir(parents=True, exist_ok=True)
     log = path.open("ab")
-    if not _locked(log):
+    if not lock_file(log):
         log.close()
         return None
     if is_stillborn(folder):
@@ -57,16 +58,3 @@ def last_line(folder: Path) -> str:
 
 def _beside(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.log")
-
-
-def _locked(file: IO[bytes]) -> bool:
-    """Whether the file could be locked for whoever holds it open; processes that are given it as their output hold it too."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: nobody is kept out
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

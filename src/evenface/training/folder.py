@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import importlib.metadata
@@ -11,7 +12,7 @@ import os
 import platform
 import shlex
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,10 @@ from evenface.calibration import Calibration
 from evenface.cards.facts import gather, of_metrics
 from evenface.cards.folder import contents, further, keep_edited, renew
 from evenface.data.manifest import Manifest
-from evenface.errors import ConfigError
+from evenface.errors import ConfigError, TrainingError
 from evenface.evaluation.records import summarise
 from evenface.files import write_text
+from evenface.locks import alone_in
 from evenface.methods.base import Method
 from evenface.model_folder import save_model, standing
 from evenface.models.classifier import Classifier
@@ -154,6 +156,18 @@ def require_new(path: Path, verb: str = "train") -> None:
         raise ConfigError(f"The run folder {path} exists already; {hint} another -o/--output.")
     if path.exists() and not path.is_dir():
         raise ConfigError(f"{path} is a file; choose another -o/--output for the run folder.")
+
+
+@contextlib.contextmanager
+def hold(path: Path) -> Iterator[None]:
+    """Keeps other processes from training in a run folder; of several that train together the first one holds it for all.
+
+    Raises:
+        TrainingError: one is at it.
+    """
+    busy = TrainingError(f"Another process is training in {path} at this moment; wait for its end, or stop it.")
+    with alone_in(path, busy) if int(os.environ.get("RANK", 0)) == 0 else contextlib.nullcontext():
+        yield
 
 
 def fingerprint(train: Manifest) -> str:

@@ -35,7 +35,7 @@ from evenface.models.init import load_init, take_normalisation
 from evenface.training.checkpoint import load_state
 from evenface.training.config import TrainConfig, load_config, resolved
 from evenface.training.data import LEFT_OUT_BY, load_manifest, selection_split
-from evenface.training.folder import RunFolder, fingerprint, require_new
+from evenface.training.folder import RunFolder, fingerprint, hold, require_new
 from evenface.training.judge import ByExpressions, Judge
 from evenface.training.loop import Loop
 from evenface.training.optim import build_optimizer
@@ -79,21 +79,25 @@ def resume(folder: str | os.PathLike[str], *, command: Sequence[str] = (), conso
     Raises:
         ConfigError: no run folder.
         ModelError: no state, a damaged one, or one of other data or classes.
+        TrainingError: as `train`, or another process is training in the folder.
     """
     path = Path(folder)
     config = dataclasses.replace(load_config(path / "config.yaml"), output=str(path))
-    saved = load_state(path / "last.ckpt")
-    done = saved["state"]
-    if done["epoch"] >= config.epochs:
-        if int(os.environ.get("RANK", 0)) == 0:
-            sayer(console)(f"finished  all {config.epochs} epochs of {path} were done before; nothing to go on with")
-        return RunResult(path, done["best_epoch"] + 1, done["best"], config.select, selection_split(config), done["seconds"])
-    return _run(config, saved, command, console)
+    with hold(path):
+        saved = load_state(path / "last.ckpt")
+        done = saved["state"]
+        if done["epoch"] >= config.epochs:
+            if int(os.environ.get("RANK", 0)) == 0:
+                sayer(console)(f"finished  all {config.epochs} epochs of {path} were done before; nothing to go on with")
+            return RunResult(path, done["best_epoch"] + 1, done["best"], config.select, selection_split(config), done["seconds"])
+        return _run(config, saved, command, console)
 
 
 def _run(config: TrainConfig, saved: dict[str, Any] | None, command: Sequence[str], console: Console | None) -> RunResult:
     with contextlib.ExitStack() as stack:
         loop = assemble(config, saved=saved, command=command, console=console, stack=stack)
+        if saved is None:
+            stack.enter_context(hold(config.folder))
         state = loop.fit()
         if loop.rank == 0:
             loop.folder.renew_card(state.seconds / 60)
