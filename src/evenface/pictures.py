@@ -33,17 +33,22 @@ def as_picture(given: Any, *, bgr: bool = False) -> tuple[np.ndarray, str]:
         bgr: arrays come as blue, green, red, as OpenCV reads them.
 
     Raises:
-        DataError: a file that is missing or no picture.
+        DataError: a file that is missing or no picture, or an image of Pillow whose file is damaged.
         ConfigError: something else than a picture.
     """
     if isinstance(given, str | os.PathLike):
         return read_picture(Path(given)), str(given)
     if isinstance(given, Image.Image):
-        return np.asarray(upright_rgb(given)), str(getattr(given, "filename", "") or "image")
+        name = str(getattr(given, "filename", "") or "image")
+        try:
+            return np.asarray(upright_rgb(given)), name
+        except UNREADABLE as error:  # Pillow decodes a file late
+            raise DataError(f"The picture {name} cannot be read: {error}.") from error
     if is_tensor(given):
         if given.ndim != 3 or given.shape[0] not in (1, 3):
             raise ConfigError(f"A picture as a tensor is (3, H, W) or (1, H, W), not {tuple(given.shape)}.")
-        return _pixels(given.detach().cpu().numpy().transpose(1, 2, 0), bgr, "tensor"), "tensor"
+        given = given.detach().cpu()
+        return _pixels((given.float() if given.is_floating_point() else given).numpy().transpose(1, 2, 0), bgr, "tensor"), "tensor"
     if isinstance(given, np.ndarray):
         if given.ndim == 2:
             given = given[:, :, None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -132,3 +133,29 @@ def test_ctrl_c_keeps_what_was_done(tiny: Path, photo: Callable[..., Path], tmp_
     assert json.loads(lines[-1])["schema_version"] == 1
     assert not (tmp_path / "faces.jsonl").exists()
     assert not aside.exists()
+
+
+def test_names_that_the_terminal_cannot_show(tiny: Path, photo: Callable[..., Path]) -> None:
+    path = photo("写真.png")
+    for kind, expected in (("text", rb"\u5199\u771f.png: face 0"), ("jsonl", "写真.png".encode()), ("csv", "写真.png".encode())):
+        words = ["predict", str(path), "--model", str(tiny), "--detector", "none", "--device", "cpu", "--format", kind]
+        done = subprocess.run(
+            [sys.executable, "-m", "evenface", *words], capture_output=True, env={**os.environ, "PYTHONIOENCODING": "cp1252"}, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert expected in done.stdout
+
+
+def test_a_second_run_looks_at_no_copy_of_the_first(ask: Cli, photo: Callable[..., Path], home: Path) -> None:
+    photo(str(home / "in" / "a.png"))
+    first = ask("in", "--draw", "in/drawn", "--faces", "in/crops")
+    again = ask("in", "--draw", "in/drawn", "--faces", "in/crops")
+    assert (first.code, again.code) == (0, 0)
+    assert again.out == first.out
+    assert again.err == "left out  in/crops: results go there\nleft out  in/drawn: results go there\n"
+    ask("in", "--faces", "in").refused(2, "give --faces another folder")
+
+
+@pytest.mark.parametrize("value", ["-1", "nan", "inf"])
+def test_smoothing_is_a_time(ask: Cli, photo: Callable[..., Path], value: str) -> None:
+    ask(photo("a.png"), f"--smoothing={value}").refused(2, "--smoothing is a time in seconds")

@@ -39,6 +39,10 @@ httpx2 = pytest.importorskip("httpx2")
         (["--cors", "example.org"], "--cors"),
         (["--cors", "*"], "--cors"),
         (["--cors", "https://example.org/path"], "--cors"),
+        (["--cors", "https://me@example.org"], "--cors"),
+        (["--cors", "https://example.org#there"], "--cors"),
+        (["--cors", "https://example.org:99999"], "--cors"),
+        (["--cors", "https://"], "--cors"),
         (["--threads", "0"], "--threads"),
         (["--prior", "balance"], "did you mean 'balanced'"),
         (["--detector", "mtcn"], "did you mean 'mtcnn'"),
@@ -194,3 +198,18 @@ def test_a_public_address_without_a_token_is_warned_of(serve: Any) -> None:
     assert guarded.process.wait(60) == 0
     assert '"GET /v1/model HTTP/1.1" 401' in guarded.said
     assert "correct-horse" not in guarded.said
+
+
+def test_an_origin_is_taken_as_browsers_write_it() -> None:
+    from evenface.cli.serve import _origins
+
+    pairs = {
+        "https://Example.org": "https://example.org",
+        "https://example.org:443": "https://example.org",
+        "http://example.org:80/": "http://example.org",
+        "http://localhost:3000": "http://localhost:3000",
+        "https://example.org:80": "https://example.org:80",
+        "http://[::1]:8000": "http://[::1]:8000",
+        "https://bücher.example": "https://xn--bcher-kva.example",
+    }
+    assert _origins(list(pairs)) == list(pairs.values())

@@ -76,6 +76,29 @@ def test_sixteen_bit_grey_is_scaled_and_not_clipped() -> None:
         assert is_grey(found)
 
 
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (np.array([[0, 0.5], [0.25, 1]], np.float32), [[0, 128], [64, 255]]),
+        (np.array([[0, 40], [200, 255]], np.float32), [[0, 40], [200, 255]]),
+        (np.array([[0, 32768], [40000, 65535]], np.float32), [[0, 128], [156, 255]]),
+        (np.array([[0, 1], [200, 255]], np.int32), [[0, 1], [200, 255]]),
+        (np.array([[0, 256], [40000, 65535]], np.int32), [[0, 1], [156, 255]]),
+        (np.zeros((2, 2), np.float32), [[0, 0], [0, 0]]),
+    ],
+)
+def test_grey_of_32_bits_and_of_floats(values: np.ndarray, expected: list[list[int]]) -> None:
+    found = decode(encoded(Image.fromarray(values), "TIFF"))
+    assert found[..., 0].tolist() == expected
+    assert is_grey(found)
+
+
+@pytest.mark.parametrize("odd", [-1.0, 1e9, float("nan"), float("inf")])
+def test_floats_that_are_no_picture(odd: float) -> None:
+    with pytest.raises(UNREADABLE, match="grey values from"):
+        decode(encoded(Image.fromarray(np.array([[0, 0.5], [odd, 1]], np.float32)), "TIFF"))
+
+
 def test_palettes_with_and_without_transparency() -> None:
     colours = [(10, 20, 30), (200, 100, 50), (0, 0, 255)]
     picture = Image.frombytes("P", (3, 1), bytes([0, 1, 2]))

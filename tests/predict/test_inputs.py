@@ -128,3 +128,20 @@ def test_a_subfolder_that_may_not_be_read_is_told(tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(mode=0)
     found = find_inputs([str(tmp_path)])
     assert [(path.name, reason) for path, reason in found.unreadable] == [("closed", "Permission denied")]
+
+
+def test_what_an_earlier_run_made_is_left_out(tree: Path, photo: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    photo("drawn/a.jpg")
+    photo("b/crops/c-face0-fear.png")
+    results = [tree / "drawn", tree / "b" / "crops", tree / "not there", None]
+    found = find_inputs([str(tree)], results)
+    assert names(found.pictures, tree) == ["a.png", "b/c.jpg", "b/d.JPG"]
+    assert names(found.left_out, tree) == ["b/crops", "drawn"]
+    assert find_inputs([str(tree)]).left_out == ()
+    monkeypatch.chdir(tree)
+    for pattern in ("**/*.*g", "*", "./**/*"):
+        found = find_inputs([pattern], results)
+        assert sorted(path.as_posix() for path in found.pictures) == ["a.png", "b/c.jpg", "b/d.JPG"], pattern
+    assert names(find_inputs(["drawn"], results).pictures, Path()) == ["drawn/a.jpg"]  # what is named itself is meant
+    assert names(find_inputs(["drawn/*"], results).pictures, Path()) == ["drawn/a.jpg"]
+    assert names(find_inputs(["drawn/a.jpg"], results).pictures, Path()) == ["drawn/a.jpg"]

@@ -172,8 +172,22 @@ def test_copies_never_take_the_place_of_what_is_looked_at(recognizer: Recognizer
         (tmp_path / "links" / name).symlink_to(path)
     with pytest.raises(ConfigError, match="would lie among what is looked at"):
         require_apart(find_inputs([str(tmp_path / "links")]), tmp_path / "links" / "q")
+    with pytest.raises(ConfigError, match="The faces of .* would lie among what is looked at; give --faces another folder"):
+        run(recognizer, [inside], tmp_path / "out.csv", faces=tmp_path / "in")
     done, _ = run(recognizer, [str(tmp_path / "in")], tmp_path / "out.csv", draw=tmp_path / "in" / "drawn")
     assert done.pictures == 3
+
+
+def test_a_picture_that_no_jpeg_can_hold_keeps_its_row_and_the_rest_goes_on(recognizer: Recognizer, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    Image.new("RGB", (66_000, 4)).save(tmp_path / "in" / "a.png")  # a JPEG has 65,535 pixels a side at most
+    Image.new("RGB", (40, 40)).save(tmp_path / "in" / "b.png")
+    done, rows = run(recognizer, [str(tmp_path / "in")], tmp_path / "out.csv", draw=tmp_path / "drawn")
+    assert [Path(row["source"]).name for row in rows] == ["a.png", "b.png"]
+    assert [(path.name, reason.partition(" has ")[2]) for path, reason in done.failed] == [
+        ("a.png", "no annotated copy: 66000 x 4 pixels do not fit into a JPEG.")
+    ]
+    assert [path.name for path in (tmp_path / "drawn").iterdir()] == ["b.jpg"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems want file names in UTF-8")

@@ -6,9 +6,14 @@ import asyncio
 import base64
 import json
 import tempfile
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
+
+from evenface.serve.limits import Limits
+from evenface.serve.problems import Problem
+from evenface.serve.uploads import _from_json
 
 from .conftest import Bench, Make, ask, part, picture
 
@@ -46,6 +51,10 @@ def kind(answer: object) -> tuple[int, str]:
         (JSON, b"[" * 100_000, (400, "malformed")),
         (JSON, b'{"images": ' + b"9" * 10_000 + b"}", (400, "malformed")),
         (JSON, b'["abc"]', (400, "malformed")),
+        (JSON, b'{"images": [[], []]}', (400, "malformed")),
+        (JSON, b'{"images": [{}]}', (400, "malformed")),
+        (JSON, b'{"images": [' + b'"",' * 100_000 + b'""]}', (413, "too-many-files")),
+        (JSON, b'{"images": [' + b'""' * 100_000 + b"]}", (413, "too-many-files")),
         (JSON, b'{"images": "abc"}', (400, "malformed")),
         (JSON, b'{"images": []}', (400, "malformed")),
         (JSON, b'{"images": [null]}', (400, "malformed")),
@@ -200,3 +209,24 @@ def test_nothing_is_written_to_a_disk(bench: Bench, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(builtins, "open", reading)
     body = HEAD + picture() + bytes(3_000_000) + TAIL  # more than Starlette keeps in memory
     assert bench.client.post("/v1/predict", content=body, headers=FORM).status_code == 200
+
+
+def test_json_of_any_shape_costs_no_more_than_its_bytes() -> None:
+    """A body of brackets would be parsed into many times its size."""
+    limits = Limits(max_files=16)
+    for piece in (b"[],", b"{},", b"0,", b'"",', b'"a":0,', b'""'):
+        body = b'{"images": [' + piece * (2_000_000 // len(piece)) + b"]}"
+        tracemalloc.start()
+        with pytest.raises(Problem):
+            _from_json(body, limits)
+        assert tracemalloc.get_traced_memory()[1] < len(body), piece
+        tracemalloc.stop()
+
+
+def test_json_with_escaped_slashes_and_as_many_pictures_as_allowed() -> None:
+    """PHP writes a slash as \\/."""
+    data = bytes(range(256))
+    text = base64.b64encode(data).decode()
+    assert "/" in text
+    body = json.dumps({"images": [text] * 16}, indent=1).replace("/", "\\/").encode()
+    assert [upload.data for upload in _from_json(body, Limits(max_files=16))] == [data] * 16

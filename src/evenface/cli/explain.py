@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 METHODS = ("class-map", "grad-cam", "grad-cam++", "layer-cam")
 CHECKED = 200  # faces of a check
+_FOLDER = Path("explained")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -154,7 +155,10 @@ def _photos(args: argparse.Namespace, photos: Photos) -> list[Path]:
     from evenface.errors import ConfigError
     from evenface.predict.inputs import find_inputs
 
-    inputs = find_inputs(args.inputs)
+    inputs = find_inputs(args.inputs, results=[args.output or _FOLDER])
+    if not args.quiet:
+        for folder in inputs.left_out:
+            print(f"left out  {folder}: results go there", file=sys.stderr)
     if inputs.films or inputs.cameras:
         raise ConfigError("Pictures can be explained, not films and cameras; take single frames out of a film.")
     photos.failed += inputs.unreadable
@@ -172,7 +176,7 @@ def _pictures(args: argparse.Namespace, model: Model, how: How) -> int:
     from evenface.data.choice import named, per_class
     from evenface.explain.run import Photos, cuts_of, cuts_of_photos, explained, store_of, write_folder
 
-    folder, photos = args.output or Path("explained"), Photos()
+    folder, photos = args.output or _FOLDER, Photos()
     paths = _photos(args, photos) if args.inputs else []
     with Watch(quiet=args.quiet) as watch:
         if paths:
@@ -203,7 +207,7 @@ def _tell_of(photos: Photos) -> None:
 def _epochs(args: argparse.Namespace, model: Model) -> int:
     from evenface.explain.run import write_epochs
 
-    file, n = write_epochs(args.output or Path("explained"), model, _list(args.ids), args.data_dir, args.workers, args.svg)
+    file, n = write_epochs(args.output or _FOLDER, model, _list(args.ids), args.data_dir, args.workers, args.svg)
     if not args.quiet:
         print(f"written   {file}: {n} faces", file=sys.stderr)
     return 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import importlib
+import io
 import logging
 import os
 import sys
@@ -72,6 +73,8 @@ def _flags(parser: argparse.ArgumentParser) -> Iterator[str]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns 0 done, 1 failed, 2 wrong usage."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name that this terminal or pipe cannot show must not end the work
     try:
         try:
             code = _verb(words) if words and words[0] in VERBS else _top(words)

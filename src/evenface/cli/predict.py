@@ -13,6 +13,7 @@ A picture without a face is a result like any other. A file that cannot be read 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from pathlib import Path
@@ -80,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     scale.add_argument("--shard-size", type=int, default=500, metavar="N", help="pictures in a Parquet shard (default: 500)")
     scale.add_argument(
-        "-j", "--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="threads that decode; with ray, processes"
+        "-j", "--workers", type=int, metavar="N", help="threads that decode (default: one per core, at most 8); with ray, processes"
     )
 
 
@@ -90,7 +91,12 @@ def run(args: argparse.Namespace) -> int:
     from evenface.predict.inputs import find_inputs
 
     _check(args)
-    inputs = find_inputs(args.inputs)
+    if args.workers is None:  # each decodes a picture ahead, and a hundred of 40 megapixels would not fit into memory
+        args.workers = (os.cpu_count() or 1) if args.engine == "ray" else min(8, os.cpu_count() or 1)
+    inputs = find_inputs(args.inputs, results=(args.draw, args.faces))
+    if not args.quiet:
+        for folder in inputs.left_out:
+            print(f"left out  {folder}: results go there", file=sys.stderr)
     settings = {
         "name": args.model,
         "runtime": args.runtime,
@@ -119,7 +125,7 @@ def _check(args: argparse.Namespace) -> None:
     for name, value in (("--every", args.every), ("--top-k", args.top_k), ("--workers", args.workers), ("--shard-size", args.shard_size)):
         if value is not None and value < 1:
             raise ConfigError(f"{name} must be at least 1, not {value}.")
-    if args.smoothing < 0:
+    if not 0 <= args.smoothing < math.inf:
         raise ConfigError(f"--smoothing is a time in seconds, not {args.smoothing:g}.")
     for name, folder in (("--draw", args.draw), ("--faces", args.faces)):
         if folder is not None and folder.exists() and not folder.is_dir():
@@ -133,7 +139,7 @@ def _run(args: argparse.Namespace, inputs: Inputs, settings: dict[str, Any], out
     from evenface.predict.writers import open_writer
     from evenface.recognizer import Recognizer
 
-    require_apart(inputs, args.draw, output)
+    require_apart(inputs, args.draw, output, args.faces)
     recognizer = Recognizer.from_pretrained(**settings)
     done = Summary()
     writer = open_writer(output, args.format, recognizer.class_names, top_k=args.top_k, single=inputs.single)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from evenface.serve.limits import Limits
 
+_PORTS = {"http": 80, "https": 443}
 LOCAL = ("127.0.0.1", "::1", "localhost")
 
 
@@ -141,11 +142,19 @@ def _origins(given: list[str]) -> list[str]:
 
     from evenface.errors import ConfigError
 
+    found = []
     for origin in given:
-        parts = urlsplit(origin)
-        if parts.scheme not in ("http", "https") or not parts.netloc or parts.path or parts.query:
+        try:
+            parts = urlsplit(origin)
+            host, port = parts.hostname, parts.port
+            host = host if host is None or host.isascii() else host.encode("idna").decode()
+        except ValueError:
+            host, port = None, None
+        if not host or parts.scheme not in _PORTS or parts.username is not None or origin.partition("//")[2].strip("/?#") != parts.netloc:
             raise ConfigError(f"--cors names an origin, such as https://example.org without a path, not '{origin}'.")
-    return given
+        host = f"[{host}]" if ":" in host else host
+        found.append(f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, _PORTS[parts.scheme]) else ""))
+    return found  # as browsers write them: in small letters, without the usual port
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -3,7 +3,7 @@
     decode(Path("face.jpg").read_bytes(), 112)      # (112, 112, 3) uint8 RGB
 
 What Pillow reads, and with the extra `heif` the HEIC pictures of phones. The first frame of an animation; upright by the EXIF
-orientation; 16-bit grey scaled to 8; an alpha channel is dropped.
+orientation; 16-bit and float grey scaled to 8 bits; an alpha channel is dropped.
 """
 
 from __future__ import annotations
@@ -68,11 +68,23 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     turn = _UPRIGHT.get(_orientation(image) or 1)
     if turn is not None:
         image = image.transpose(turn)
-    if image.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion would clip it to white
-        return Image.fromarray((np.asarray(image, dtype=np.uint32) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode[0] in "IF":  # Pillow's own conversion would clip 16-bit grey to white, and numbers up to 1 to black
+        return Image.fromarray(_eight_bits(image)).convert("RGB")
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")  # straight to RGB, Pillow would warn, and warnings cannot be silenced safely in threads
     return image.convert("RGB")
+
+
+def _eight_bits(image: Image.Image) -> np.ndarray:
+    """Grey values (H, W) of an image of 16 or 32 bits, or of floats, as uint8; how bright white is, is told by the mode or the values."""
+    values = np.asarray(image)
+    lowest, highest = float(values.min()), float(values.max())  # nan, where one is
+    if not (lowest >= 0 and highest <= 65535):
+        raise ValueError(f"grey values from {lowest:g} to {highest:g}, which are none of 0 to 1, 0 to 255 or 0 to 65,535")
+    if image.mode.startswith("I;16") or highest > 255:
+        return (values.astype(np.uint32) >> 8).astype(np.uint8)
+    scale = 255 if image.mode == "F" and highest <= 1 else 1
+    return np.round(values * scale).astype(np.uint8)
 
 
 def _orientation(image: Image.Image) -> int | None:

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import dataclasses
 import glob
+import itertools
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from evenface.data.layout import is_image
@@ -35,6 +36,7 @@ class Inputs:
         single: the input is just one picture, named by itself.
         twins: the files that differ from another one in nothing but the suffix.
         unreadable: subfolders that could not be searched, each with the reason.
+        left_out: folders of results that stand among what was searched.
     """
 
     pictures: tuple[Path, ...]
@@ -44,6 +46,7 @@ class Inputs:
     single: bool
     twins: frozenset[Path] = frozenset()
     unreadable: tuple[tuple[Path, str], ...] = ()
+    left_out: tuple[Path, ...] = ()
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -58,8 +61,11 @@ class Inputs:
         return folder / (name.with_name(name.name + suffix) if path in self.twins else name.with_suffix(suffix))
 
 
-def find_inputs(words: Sequence[str]) -> Inputs:
+def find_inputs(words: Sequence[str], results: Iterable[Path | None] = ()) -> Inputs:
     """Resolves paths, folders, patterns, `webcam` and camera numbers.
+
+    Args:
+        results: folders that copies and crops go to; what a search or a pattern finds in them was made by an earlier run, and is left out.
 
     Raises:
         ConfigError: nothing was named, or a path that does not exist.
@@ -69,17 +75,17 @@ def find_inputs(words: Sequence[str]) -> Inputs:
         raise ConfigError("Say what to look at: pictures, folders, films, or webcam.")
     files: list[Path] = []
     cameras: list[int] = []
-    unreadable: list[tuple[Path, str]] = []
+    search = _Search(results)
     for word in words:
         path = _named(word)
         if word == "webcam" or (word.isdecimal() and len(word) <= _CAMERA_DIGITS and not path.exists()):
             cameras.append(0 if word == "webcam" else int(word))
         elif path.is_dir():
-            files += _below(path, word, unreadable)
+            files += search.below(path, word)
         elif path.exists():
             files.append(_one(path))
         elif glob.has_magic(word):
-            files += _matches(word, unreadable)
+            files += search.matches(word)
         else:
             raise ConfigError(f"There is no file or folder {word}.")
     once: dict[Path, Path] = {}
@@ -93,7 +99,7 @@ def find_inputs(words: Sequence[str]) -> Inputs:
     single = len(words) == 1 and len(pictures) == 1 and not films and _named(words[0]).is_file()
     stems = Counter(_whole(path).with_suffix("") for path in files)
     twins = frozenset(path for path in files if stems[_whole(path).with_suffix("")] > 1)
-    return Inputs(pictures, films, tuple(dict.fromkeys(cameras)), root, single, twins, tuple(unreadable))
+    return Inputs(pictures, films, tuple(dict.fromkeys(cameras)), root, single, twins, tuple(search.unreadable), tuple(search.left_out))
 
 
 def _named(word: str) -> Path:
@@ -116,41 +122,64 @@ def _one(path: Path) -> Path:
     return path
 
 
-def _below(folder: Path, word: str, unreadable: list[tuple[Path, str]]) -> list[Path]:
-    found = list(_walk(folder, unreadable))
-    if not found:
-        raise DataError(f"The folder {word} holds no picture or film.")
-    return found
+class _Search:
+    """Looks through folders and patterns.
 
+    Attributes:
+        unreadable, left_out: as of `Inputs`.
+    """
 
-def _walk(folder: Path, unreadable: list[tuple[Path, str]]) -> Iterator[Path]:
-    """The files below a folder, and below what is linked there from elsewhere; each folder once."""
+    def __init__(self, results: Iterable[Path | None]) -> None:
+        self.unreadable: list[tuple[Path, str]] = []
+        self.left_out: list[Path] = []
+        self._results = {os.path.realpath(folder) for folder in results if folder is not None}
 
-    def failed(error: OSError) -> None:
-        unreadable.append((Path(error.filename), error.strerror or str(error)))
+    def below(self, folder: Path, word: str) -> list[Path]:
+        found = list(self._walk(folder))
+        if not found:
+            raise DataError(f"The folder {word} holds no picture or film.")
+        return found
 
-    root = os.path.realpath(folder)
-    seen = {root}
-    for place, folders, names in os.walk(folder, followlinks=True, onerror=failed):
-        kept = []
-        for name in sorted(name for name in folders if not name.startswith(".")):
-            real = os.path.realpath(Path(place) / name)
-            inside = real == root or real.startswith(os.path.join(root, ""))  # a link to it: it is come by under its own name
-            if real not in seen and not (inside and (Path(place) / name).is_symlink()):
+    def matches(self, pattern: str) -> list[Path]:
+        found: dict[tuple[str, str], Path] = {}  # `**` goes through a link to a folder above for ever and ever
+        pattern = os.path.expanduser(pattern)
+        base = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), Path(pattern).parts))
+        for path in map(Path, sorted(glob.glob(pattern, recursive=True), key=lambda name: (name.count(os.sep), name))):
+            below = itertools.takewhile(lambda folder: folder != base, (path, *path.parents))
+            if any(self._is_result(folder) for folder in below):
+                continue
+            for file in self._walk(path) if path.is_dir() else [path] if is_image(path) or is_video(path) else []:
+                found.setdefault((os.path.realpath(file.parent), file.name), file)
+        if not found:
+            raise DataError(f"No picture or film matches {pattern}.")
+        return sorted(found.values())
+
+    def _walk(self, folder: Path) -> Iterator[Path]:
+        """The files below a folder, and below what is linked there from elsewhere; each folder once."""
+
+        def failed(error: OSError) -> None:
+            self.unreadable.append((Path(error.filename), error.strerror or str(error)))
+
+        root = os.path.realpath(folder)
+        seen = {root}
+        for place, folders, names in os.walk(folder, followlinks=True, onerror=failed):
+            kept = []
+            for name in sorted(name for name in folders if not name.startswith(".")):
+                real = os.path.realpath(Path(place) / name)
+                inside = real == root or real.startswith(os.path.join(root, ""))  # a link to it: it is come by under its own name
+                if real in seen or (inside and (Path(place) / name).is_symlink()) or self._is_result(Path(place) / name):
+                    continue
                 seen.add(real)
                 kept.append(name)
-        folders[:] = kept
-        for name in sorted(names):
-            path = Path(place) / name
-            if is_image(path) or (is_video(path) and not name.startswith(".")):
-                yield path
+            folders[:] = kept
+            for name in sorted(names):
+                path = Path(place) / name
+                if is_image(path) or (is_video(path) and not name.startswith(".")):
+                    yield path
 
-
-def _matches(pattern: str, unreadable: list[tuple[Path, str]]) -> list[Path]:
-    found: dict[tuple[str, str], Path] = {}  # `**` goes through a link to a folder above for ever and ever
-    for path in map(Path, sorted(glob.glob(os.path.expanduser(pattern), recursive=True), key=lambda name: (name.count(os.sep), name))):
-        for file in _walk(path, unreadable) if path.is_dir() else [path] if is_image(path) or is_video(path) else []:
-            found.setdefault((os.path.realpath(file.parent), file.name), file)
-    if not found:
-        raise DataError(f"No picture or film matches {pattern}.")
-    return sorted(found.values())
+    def _is_result(self, folder: Path) -> bool:
+        if not self._results or os.path.realpath(folder) not in self._results:
+            return False
+        if folder not in self.left_out:
+            self.left_out.append(folder)
+        return True

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import io
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -99,7 +100,7 @@ def predict_inputs(
         MissingExtra: films need the extra `video`.
     """
     done, heard = summary or Summary(), listener or Silent()
-    require_apart(inputs, draw)
+    require_apart(inputs, draw, faces=faces)
     if inputs.films or (inputs.cameras and draw is not None):
         load_av()  # told before the pictures are looked at
     done.failed += inputs.unreadable
@@ -108,9 +109,12 @@ def predict_inputs(
         heard.begin("pictures", len(inputs.pictures))
     for number, (path, pixels, result) in enumerate(predict_pictures(recognizer, inputs.pictures, failed=done.failed, workers=workers)):
         writer.write(result)
-        sheet.picture(path, pixels, result)
         _count(done, result)
         done.pictures += 1
+        try:
+            sheet.picture(path, pixels, result)
+        except DataError as error:  # no JPEG can be made of it
+            done.failed.append((path, str(error)))
         heard.reach(number + 1 + len(done.failed) - len(inputs.unreadable))
     for path in inputs.films:
         try:
@@ -126,24 +130,23 @@ def predict_inputs(
     return done
 
 
-def require_apart(inputs: Inputs, draw: Path | None, output: Path | None = None) -> None:
-    """No copy, and no file of results, takes the place of what is looked at.
+def require_apart(inputs: Inputs, draw: Path | None, output: Path | None = None, faces: Path | None = None) -> None:
+    """No copy, no face and no file of results goes to where something is looked at.
 
     Raises:
         ConfigError: one would.
     """
-    if draw is None and output is None:
-        return
     given = {real for path in inputs.files for real in (os.path.realpath(path), os.path.join(os.path.realpath(path.parent), path.name))}
     if output is not None and os.path.realpath(output) in given:
         raise ConfigError(f"{output} is looked at; give -o/--output another name.")
-    if draw is None:
-        return
     films, real = set(inputs.films), functools.cache(os.path.realpath)  # of a few folders, for many files
     for path in inputs.files:
-        copy = inputs.place(path, draw, ".mp4" if path in films else ".jpg")
-        if os.path.join(real(copy.parent), copy.name) in given or real(copy.parent) == real(path.parent):
-            raise ConfigError(f"The annotated copy of {path} would lie among what is looked at; give --draw another folder.")
+        if faces is not None and real(inputs.place(path, faces, "").parent) == real(path.parent):
+            raise ConfigError(f"The faces of {path} would lie among what is looked at; give --faces another folder.")
+        if draw is not None:
+            copy = inputs.place(path, draw, ".mp4" if path in films else ".jpg")
+            if os.path.join(real(copy.parent), copy.name) in given or real(copy.parent) == real(path.parent):
+                raise ConfigError(f"The annotated copy of {path} would lie among what is looked at; give --draw another folder.")
 
 
 def _count(done: Summary, result: FrameResult) -> None:
@@ -204,11 +207,15 @@ class _Sheet:
         self._recognizer = recognizer
 
     def picture(self, path: Path, pixels: np.ndarray, result: FrameResult) -> None:
-        if self.draw is not None:
-            copy = drawn(pixels, result)
-            place = self._inputs.place(path, self.draw, ".jpg")
-            write_aside(place, lambda file: copy.save(file, "JPEG", quality=92))
         self.crops(path, pixels, result)
+        if self.draw is not None:
+            place, data = self._inputs.place(path, self.draw, ".jpg"), io.BytesIO()
+            try:
+                drawn(pixels, result).save(data, "JPEG", quality=92)
+            except OSError as error:
+                size = f"{result.width} x {result.height} pixels"
+                raise DataError(f"{path} has no annotated copy: {size} do not fit into a JPEG.") from error
+            write_aside(place, lambda file: file.write(data.getvalue()))
 
     def crops(self, path: Path, pixels: np.ndarray, result: FrameResult, frame: str = "") -> None:
         if self._faces is None:

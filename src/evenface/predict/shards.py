@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evenface.errors import ConfigError, EvenfaceError, MissingExtra
+from evenface.errors import ConfigError, DeviceError, EvenfaceError, MissingExtra
 from evenface.files import printable, write_text
 from evenface.predict.inputs import Inputs
 from evenface.predict.run import Summary, predict_inputs
@@ -207,7 +207,13 @@ def _on_ray(shards: Sequence[Shard], out: Path, settings: ShardSettings, workers
         logging.getLogger(name).setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
-    gpu = str(settings.recognizer.get("device", "auto")).startswith("cuda")
+    device, gpus = str(settings.recognizer.get("device", "auto")), int(ray.cluster_resources().get("GPU", 0))
+    gpu = device.startswith("cuda") or (device == "auto" and gpus > 0)
+    if gpu:
+        if not gpus:
+            raise DeviceError("The cluster has no GPU; leave --device out, or say --device cpu.")
+        workers = min(workers, gpus)  # each has one for itself, and sees no other
+        settings = dataclasses.replace(settings, recognizer={**settings.recognizer, "device": "cuda"})
     rows = [{"number": shard.number, "paths": list(shard.paths)} for shard in shards]
     data = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
         _Worker,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import io
 import json
 import os
 import sys
@@ -92,6 +93,8 @@ class Writer:
     def _open(self) -> IO[Any]:
         place = self._aside if self._aside is not None else self.path
         if place is None:
+            if self._kind not in ("text", "parquet") and isinstance(sys.stdout, io.TextIOWrapper):
+                sys.stdout.reconfigure(encoding="utf-8")  # for programs, whatever this machine's people write
             return sys.stdout.buffer if self._kind == "parquet" else sys.stdout
         try:
             if not self._pipe:

@@ -77,6 +77,7 @@ class Fake:
         most: how many calls of /v1/predict were on their way at once, at most.
         token: what it asks for; None asks for nothing.
         bad_prior: a prior that it refuses with 422.
+        prior: the one that it was started with.
         late: names of files for which it takes too long, 504.
     """
 
@@ -93,6 +94,7 @@ class Fake:
         self.now = self.most = 0
         self.token: str | None = None
         self.bad_prior: str | None = None
+        self.prior: str | dict[str, float] = "model"
         self.late: set[str] = set()
         self.was_busy: set[str] = set()
 
@@ -184,7 +186,7 @@ class Handler(BaseHTTPRequestHandler):
     def _model(self) -> dict[str, Any]:
         limits = {"max_bytes": 1 << 20, "max_pixels": 50_000_000, "max_files": 16, "max_faces": 50, "timeout_seconds": 30}
         return {
-            "schema_version": 1, "name": "canned", "version": "0.1.0", "classes": list(BASIC), "prior": "model",
+            "schema_version": 1, "name": "canned", "version": "0.1.0", "classes": list(BASIC), "prior": self.fake.prior,
             "priors": ["model", "train", "half", "balanced"], "img_size": 112, "detector": "mtcnn", "dataset": "nothing",
             "data_licence": "none is needed", "train_counts": COUNTS, "card": CARD, "limits": limits,
         }  # fmt: skip

@@ -248,6 +248,36 @@ def test_without_the_token_there_is_one_question_and_one_sentence(opened: Callab
 
 
 @pytest.mark.slow
+def test_a_token_that_no_header_can_carry_is_a_wrong_one(opened: Callable[..., Any], fake: Fake) -> None:
+    page = opened()
+    expect(page.locator("#facts div").first).to_be_visible()
+    fake.token = "open-sesame"
+    for typed, shown in (("open–sesame", "This server answers only with the right token; try again and give it."), (" open-sesame ", "")):
+        give(page, "one.png")
+        page.get_by_label("Token", exact=True).fill(typed)
+        page.get_by_role("button", name="Go on").click()
+        if shown:
+            expect(page.locator("#none-text")).to_have_text(shown)
+    expect(page.locator("#verdict")).to_have_text("happiness 86 %")
+
+
+@pytest.mark.slow
+def test_the_frequencies_that_the_server_was_started_with_can_be_had_again(opened: Callable[..., Any], fake: Fake) -> None:
+    fake.prior = {"fear": 0.5}
+    page = opened()
+    expect(page.locator("#facts div").first).to_be_visible()
+    give(page, "one.png")
+    expect(page.locator("#verdict")).to_have_text("happiness 86 %")
+    own = page.get_by_role("radio", name="As set on this server")
+    expect(own).to_be_checked()
+    for name in ("As in its training", "As set on this server"):
+        page.get_by_role("radio", name=name).check(force=True)
+        expect(page.locator("#verdict")).to_have_text("happiness 86 %")
+    expect(own).to_be_checked()
+    expect(page.locator("#prior-text")).to_have_text("The frequencies that this server was started with.")
+
+
+@pytest.mark.slow
 def test_a_server_that_went_away_gets_one_sentence(page: Any) -> None:
     page.route("**/v1/*", lambda route: route.abort())
     give(page, "one.png")

@@ -122,6 +122,18 @@ def test_a_picture_without_a_face_says_so_and_can_be_taken_as_one(page: Any, fak
     page.get_by_role("button", name="Take the whole picture as one face").click()
     expect(page.locator("#verdict")).to_have_text("happiness 86 %")
     assert [seen.query.get("cropped") for seen in calls(fake)] == [None, "true"]
+    expect(page.locator("#status")).to_have_text("happiness 86 %.")
+    assert page.evaluate("document.activeElement.id") == "panel"  # the button is gone
+
+
+@pytest.mark.slow
+def test_of_many_photos_only_the_one_that_is_taken_as_a_face_is_sent_again(page: Any, fake: Fake) -> None:
+    give(page, "none.png", "one.png", "three.png")
+    expect(page.locator("#files-done")).to_have_text("3 of 3 done")
+    page.get_by_role("button", name="Take the whole picture as one face").click()
+    expect(page.locator("#verdict")).to_have_text("happiness 86 %")
+    expect(page.locator("#files-done")).to_have_text("3 of 3 done")
+    assert [(seen.name, seen.query.get("cropped")) for seen in calls(fake)][3:] == [("none.png", "true")]
 
 
 @pytest.mark.slow

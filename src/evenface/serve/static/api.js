@@ -70,7 +70,8 @@ async function send(path, { signal, ...options }, asked = false) {
     throw new Problem("The server does not answer; see whether it is still running, then try again.", 0);
   }
   if (response.status === 401 && !asked) {
-    token = await askToken();
+    token = (await askToken()).trim();
+    if (!/^[\x20-\x7e]*$/.test(token)) token = ""; // no header can carry it, so it is not the right one
     if (token) return send(path, { signal, ...options }, true);
   }
   const problem = await response.json().catch(() => ({}));

@@ -104,7 +104,7 @@ async function work(keep = false) {
   else say(`All ${items.length} photos are done. ${byId("files-done").textContent}.`);
 }
 
-async function one(each, signal, queue, keep) {
+async function one(each, signal, queue, keep = false) {
   each.error = null;
   for (let tries = 1; ; tries += 1) {
     change(each, keep && each.result && each.status !== "failed" ? each.status : "working");
@@ -327,15 +327,23 @@ byId("csv").addEventListener("click", () => {
   const known = state.items.find(({ result }) => result)?.result.model.classes ?? [];
   saveCsv(state.items, state.classes.length ? state.classes : known);
 });
-byId("problem-close").addEventListener("click", hideProblem);
+byId("problem-close").addEventListener("click", () => {
+  hideProblem();
+  byId(document.body.dataset.kind === "camera" ? "stop" : "choose").focus({ preventScroll: true });
+});
 byId("ask-why").addEventListener("click", askWhy);
 byId("why-close").addEventListener("click", () => {
   closeWhy();
   byId("ask-why").focus();
 });
 byId("whole").addEventListener("click", () => {
-  item().cropped = true;
-  work();
+  const asked = item();
+  asked.cropped = true;
+  asked.why = null;
+  byId("panel").focus({ preventScroll: true }); // the button goes
+  one(asked, state.run.signal, []).then(() => {
+    if (asked === item() && ["done", "failed"].includes(asked.status)) say(asked.error ? asked.error.message : spoken(asked.result));
+  });
 });
 byId("example").addEventListener("click", async () => {
   try {
@@ -379,7 +387,7 @@ async function learn() {
   const priors = model.priors ?? ["model"];
   state.prior = priors.includes(model.prior) ? model.prior : "";
   showAbout(model);
-  showPriors(priors, state.words, state.prior, switchPrior);
+  showPriors(state.prior ? priors : ["", ...priors], state.words, state.prior, switchPrior);
   if (state.items.length) render();
 }
 
