@@ -84,6 +84,9 @@ def test_every_form_of_a_picture_gives_the_same(recognizer: Recognizer, tmp_path
             assert_same(a, b)
     for a, b in zip(recognizer.predict(image[:, :, ::-1], bgr=True), expected, strict=True):
         assert_same(a, b)
+    white = torch.ones(3, 96, 128)
+    for a, b in zip(recognizer.predict(white.bfloat16()), recognizer.predict(white), strict=True):
+        assert_same(a, b)
     for batch in (np.stack([image, image]), tensor[None], (image,), [image]):
         assert all(len(result) == len(expected) for result in recognizer.predict(batch))  # type: ignore[arg-type,union-attr]
 
@@ -177,6 +180,10 @@ def test_files_that_are_no_pictures_are_refused(recognizer: Recognizer, tmp_path
     for name, message in reasons.items():
         with pytest.raises(DataError, match=message):
             recognizer.predict(tmp_path / name)
+    Image.fromarray(with_faces(3, PLACES)).save(tmp_path / "whole.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:2000])
+    with Image.open(tmp_path / "cut.png") as late, pytest.raises(DataError, match=r"The picture .*cut.png cannot be read"):
+        recognizer.predict(late)
 
 
 def test_settings_that_cannot_work_are_refused(tiny: Path) -> None:

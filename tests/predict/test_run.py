@@ -172,7 +172,7 @@ def test_copies_never_take_the_place_of_what_is_looked_at(recognizer: Recognizer
         (tmp_path / "links" / name).symlink_to(path)
     with pytest.raises(ConfigError, match="would lie among what is looked at"):
         require_apart(find_inputs([str(tmp_path / "links")]), tmp_path / "links" / "q")
-    with pytest.raises(ConfigError, match="The faces of .* would lie among what is looked at; give --faces another folder"):
+    with pytest.raises(ConfigError, match=r"The faces of .* would lie among what is looked at; give --faces another folder"):
         run(recognizer, [inside], tmp_path / "out.csv", faces=tmp_path / "in")
     done, _ = run(recognizer, [str(tmp_path / "in")], tmp_path / "out.csv", draw=tmp_path / "in" / "drawn")
     assert done.pictures == 3

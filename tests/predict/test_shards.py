@@ -14,9 +14,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from evenface.errors import ConfigError, ModelError
+from evenface.errors import ConfigError, DeviceError, ModelError
 from evenface.predict.inputs import find_inputs
-from evenface.predict.shards import ShardSettings, plan_shards, predict_shards
+from evenface.predict.shards import ShardSettings, plan_shards, predict_shards, share_gpus
 from evenface.predict.writers import Writer
 from evenface.recognizer import Recognizer
 from evenface.results import FrameResult
@@ -183,3 +183,12 @@ print("looked at", done.pictures)
     assert len(list(out.glob("pid-*"))) > 2  # another worker took the place of the killed one
     assert rows(out) == rows(tmp_path / "here")
     assert json.loads((out / "part-00003.json").read_text())["pictures"] == 4
+
+
+def test_on_a_cluster_each_worker_has_a_gpu_of_its_own() -> None:
+    assert share_gpus("auto", 16, 4) == (True, 4)
+    assert share_gpus("cuda:1", 3, 4) == (True, 3)
+    assert share_gpus("auto", 16, 0) == (False, 16)
+    assert share_gpus("cpu", 16, 4) == (False, 16)
+    with pytest.raises(DeviceError, match="The cluster has no GPU"):
+        share_gpus("cuda", 2, 0)

@@ -207,12 +207,8 @@ def _on_ray(shards: Sequence[Shard], out: Path, settings: ShardSettings, workers
         logging.getLogger(name).setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
-    device, gpus = str(settings.recognizer.get("device", "auto")), int(ray.cluster_resources().get("GPU", 0))
-    gpu = device.startswith("cuda") or (device == "auto" and gpus > 0)
+    gpu, workers = share_gpus(str(settings.recognizer.get("device", "auto")), workers, int(ray.cluster_resources().get("GPU", 0)))
     if gpu:
-        if not gpus:
-            raise DeviceError("The cluster has no GPU; leave --device out, or say --device cpu.")
-        workers = min(workers, gpus)  # each has one for itself, and sees no other
         settings = dataclasses.replace(settings, recognizer={**settings.recognizer, "device": "cuda"})
     rows = [{"number": shard.number, "paths": list(shard.paths)} for shard in shards]
     data = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
@@ -228,6 +224,18 @@ def _on_ray(shards: Sequence[Shard], out: Path, settings: ShardSettings, workers
     except ray.exceptions.RayError as error:
         cause = next((c for c in _causes(error) if isinstance(c, EvenfaceError)), None)
         raise cause or EvenfaceError(f"The cluster failed ({str(error).splitlines()[0]}); run the same command again to go on.") from error
+
+
+def share_gpus(device: str, workers: int, gpus: int) -> tuple[bool, int]:
+    """Whether each worker gets one of the cluster's GPUs, for itself and as the only one that it sees, and how many workers there can be.
+
+    Raises:
+        DeviceError: a GPU is asked for, and there is none.
+    """
+    if device.startswith("cuda") and not gpus:
+        raise DeviceError("The cluster has no GPU; leave --device out, or say --device cpu.")
+    wanted = gpus > 0 and (device == "auto" or device.startswith("cuda"))
+    return wanted, min(workers, gpus) if wanted else workers
 
 
 def _from_anywhere(settings: ShardSettings) -> ShardSettings:

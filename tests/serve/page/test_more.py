@@ -271,9 +271,10 @@ def test_the_frequencies_that_the_server_was_started_with_can_be_had_again(opene
     own = page.get_by_role("radio", name="As set on this server")
     expect(own).to_be_checked()
     for name in ("As in its training", "As set on this server"):
-        page.get_by_role("radio", name=name).check(force=True)
+        page.get_by_text(name).click()
         expect(page.locator("#verdict")).to_have_text("happiness 86 %")
     expect(own).to_be_checked()
+    assert [seen.query.get("prior") for seen in calls(fake)] == [None, "train", None]
     expect(page.locator("#prior-text")).to_have_text("The frequencies that this server was started with.")
 
 

@@ -122,7 +122,7 @@ def test_a_picture_without_a_face_says_so_and_can_be_taken_as_one(page: Any, fak
     page.get_by_role("button", name="Take the whole picture as one face").click()
     expect(page.locator("#verdict")).to_have_text("happiness 86 %")
     assert [seen.query.get("cropped") for seen in calls(fake)] == [None, "true"]
-    expect(page.locator("#status")).to_have_text("happiness 86 %.")
+    expect(page.locator("#status")).to_have_text("1 face found: happiness 86 %.")
     assert page.evaluate("document.activeElement.id") == "panel"  # the button is gone
 
 
