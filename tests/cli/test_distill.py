@@ -52,6 +52,14 @@ def test_teachers_named_together_or_one_by_one() -> None:
         assert args.settings.method_options["teacher"] == ("a", "b")
 
 
+def test_help_says_what_unlabelled_does_here(cli: Cli) -> None:
+    text = " ".join(cli("distill", "--help").out.split())
+    assert "--unlabelled FOLDER learn from every image below this folder, in place of a data set" in text
+    assert text.count("--unlabelled ") == 2  # in the usage and in the list
+    settings = parse(argparse.ArgumentParser(), ["--teacher", "a", "--unlabelled", "faces"]).settings
+    assert (settings.unlabelled, settings.dataset) == ("faces", "folder")
+
+
 def test_misuse(cli: Cli, faces: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     cli("distill").refused(2, "--teacher")
     cli("distill", "--model", "resnet18").refused(2, "--teacher")

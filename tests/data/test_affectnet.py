@@ -89,9 +89,28 @@ def test_the_pack_of_2021(tmp_path: Path, picture: Picture, classes: int) -> Non
 def test_class_folders(tmp_path: Path, picture: Picture, classes: int, names: dict[int, str], second: str) -> None:
     for split, rows in (("train", TRAIN), (second, VAL)):
         for file, n in rows.items():
-            if n < 8:
-                picture(tmp_path / split / names[n] / Path(file).name)
-    check(read_affectnet(tmp_path, classes=classes), classes)
+            picture(tmp_path / split / names.get(n, str(n)) / Path(file).name)
+    m = read_affectnet(tmp_path, classes=classes)
+    check(m, classes)
+    contempt = "3 contempt, " if classes == 7 else ""
+    assert m.notes[1] == f"Dropped: {contempt}2 no face, 2 none, 2 uncertain."
+    assert ("official validation set is the test split" in m.notes[0]) == (second == "val")
+    assert ("own `test`, not AffectNet's official one" in m.notes[0]) == (second == "test")
+
+
+def test_a_test_split_of_its_own_is_not_the_official_one(tmp_path: Path, picture: Picture) -> None:
+    for split in ("train", "val", "test"):
+        picture(tmp_path / split / "3" / "a.jpg")
+    m = read_affectnet(tmp_path)
+    assert m.splits == ("train", "validation", "test")
+    assert len(m.notes) == 1
+    assert "own `test`, not AffectNet's official one" in m.notes[0]
+    picture(tmp_path / "train" / "11" / "a.jpg")
+    with pytest.raises(LabelError, match="Class number 11 is not one of 0 to 10"):
+        read_affectnet(tmp_path)
+    alone = tmp_path / "alone"
+    picture(alone / "train" / "3" / "a.jpg")
+    assert read_affectnet(alone).notes == ()
 
 
 def test_path_and_number_lists(tmp_path: Path, picture: Picture) -> None:
@@ -99,7 +118,11 @@ def test_path_and_number_lists(tmp_path: Path, picture: Picture) -> None:
         (tmp_path / name).write_bytes("\r\n".join(f"{f} {n}" for f, n in rows.items()).encode())
     for file in TRAIN | VAL:
         picture(tmp_path / "Manually_Annotated_Images" / file)
-    check(read_affectnet(tmp_path), 7)
+    m = read_affectnet(tmp_path)
+    check(m, 7)
+    assert "official validation set is the test split" in m.notes[0]
+    (tmp_path / "val_list.txt").rename(tmp_path / "test_list.txt")
+    assert "own `test`" in read_affectnet(tmp_path).notes[0]
     (tmp_path / "training_old.txt").touch()
     with pytest.raises(DataError, match="Several lists"):
         read_affectnet(tmp_path)

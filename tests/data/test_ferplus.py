@@ -1,4 +1,4 @@
-"""The vote rules against a slow loop on handmade votes, the three layouts against each other, and the published counts on the real set."""
+"""The three layouts against each other, on handmade votes, and the published counts on the real set."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from evenface.data.ferplus import FOLDERS, RULES, USAGE, VOTES, Chooser, distribution, left_out_ferplus, majority, maximum, read_ferplus
+from evenface.data.ferplus import FOLDERS, RULES, USAGE, Chooser, left_out_ferplus, read_ferplus
 from evenface.data.manifest import IMAGE_TYPE, Manifest
+from evenface.data.votes import VOTES
 from evenface.errors import ConfigError, DataError
-from evenface.labels import BASIC, CLASSES
+from evenface.labels import BASIC
+
+from .test_votes import HANDMADE
 
 
 FER2013 = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -29,56 +32,6 @@ TABLE = {  # specs 10.3: train, validation, test
     "fear": (532, 62, 83),
     "contempt": (119, 13, 16),
 }
-
-#        ne ha su sa an di fe co un NF   majority    max
-HANDMADE = [
-    ((9, 1, 0, 0, 0, 0, 0, 0, 0, 0), "neutral", "neutral"),
-    ((5, 5, 0, 0, 0, 0, 0, 0, 0, 0), None, "neutral"),  # a tie at exactly 50 %
-    ((5, 3, 2, 0, 0, 0, 0, 0, 0, 0), None, "neutral"),  # exactly 50 %
-    ((5, 3, 1, 1, 0, 0, 0, 0, 0, 0), "neutral", "neutral"),  # 5 of 8 once the slips are gone
-    ((1, 1, 1, 1, 1, 1, 1, 1, 1, 1), None, "neutral"),  # single votes only
-    ((0, 1, 1, 1, 1, 1, 1, 1, 1, 1), None, "happiness"),
-    ((0, 0, 4, 0, 0, 0, 0, 0, 0, 6), None, None),  # NF has the majority
-    ((0, 0, 0, 0, 4, 0, 0, 0, 4, 2), None, "anger"),  # as many for unknown: the first wins
-    ((0, 0, 0, 0, 0, 2, 3, 0, 5, 0), None, None),
-    ((0, 0, 0, 0, 0, 6, 0, 0, 2, 2), "disgust", "disgust"),  # unknown and NF count in the total
-    ((0, 0, 0, 0, 0, 5, 0, 0, 3, 2), None, "disgust"),
-    ((0, 0, 0, 1, 0, 0, 0, 8, 0, 1), "contempt", "contempt"),
-    ((0, 0, 0, 0, 0, 0, 0, 0, 0, 0), None, "neutral"),
-]
-HAND = np.array([votes for votes, _, _ in HANDMADE])
-
-
-def names(columns: np.ndarray) -> list[str | None]:
-    return [None if c < 0 else VOTES[c] for c in columns]
-
-
-def test_the_rules_by_hand() -> None:
-    assert names(majority(HAND)) == [label for _, label, _ in HANDMADE]
-    assert names(maximum(HAND)) == [label for _, _, label in HANDMADE]
-
-
-def slow_majority(votes: list[int]) -> str | None:
-    kept = [v if v > 1 else 0 for v in votes]
-    for name, v in zip(VOTES[:8], kept, strict=False):
-        if v > sum(kept) / 2:
-            return name
-    return None
-
-
-def slow_shares(votes: list[int], classes: tuple[str, ...]) -> list[float]:
-    kept = {name: v if v > 1 else 0 for name, v in zip(VOTES, votes, strict=True)}
-    inside = [kept[name] for name in classes]
-    rivals = [v for name, v in kept.items() if name not in classes]
-    return [v / sum(inside) if max(inside) > max(rivals) else 0.0 for v in inside]
-
-
-@pytest.mark.parametrize("classes", [BASIC, CLASSES])
-def test_the_rules_against_a_loop(classes: tuple[str, ...]) -> None:
-    random = np.random.default_rng(0).multinomial(10, [0.3, 0.2, 0.1, 0.1, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05], size=500)
-    votes = np.concatenate([HAND, random])
-    assert names(majority(votes)) == [slow_majority(v) for v in votes.tolist()]
-    np.testing.assert_allclose(distribution(votes, classes), [slow_shares(v, classes) for v in votes.tolist()], atol=1e-6)
 
 
 def face(seed: int) -> np.ndarray:
@@ -359,6 +312,38 @@ def test_a_copy_that_is_damaged_is_told(handmade: Rows, tmp_path: Path) -> None:
         (broken / "train.parquet").write_bytes(content)
         with pytest.raises(DataError, match=r"train\.parquet cannot be read"):
             read_ferplus(broken)
+
+
+@pytest.mark.parametrize("kind", ["binary", "nameless", "other"])
+def test_parquet_without_file_names_is_told(handmade: Rows, tmp_path: Path, kind: str) -> None:
+    root = handmade.parquet(tmp_path / "a")
+    for split in USAGE.values():
+        table = pq.read_table(root / f"{split}.parquet")
+        data = table["image"].combine_chunks().field("bytes")
+        image = {
+            "binary": data,
+            "nameless": pa.StructArray.from_arrays([data, pa.nulls(len(data), pa.string())], ["bytes", "path"]),
+            "other": pa.StructArray.from_arrays([data], ["bytes"]),
+        }[kind]
+        pq.write_table(table.set_column(table.column_names.index("image"), "image", image), root / f"{split}.parquet")
+    for read in (read_ferplus, left_out_ferplus):
+        with pytest.raises(DataError, match=r"train\.parquet: the column 'image' .* FERPlus's file name"):
+            read(root)
+
+
+def test_label_lists_with_a_header_or_a_bad_vote(handmade: Rows, tmp_path: Path) -> None:
+    root = handmade.folders(tmp_path / "a")
+    expected = read_ferplus(root)
+    file = root / "FER2013Valid" / "label.csv"
+    plain = file.read_text()
+    file.write_text(f"Image name,box,{','.join(VOTES)}\n{plain}")
+    again = read_ferplus(root)
+    assert again.table.equals(expected.table)
+    assert again.notes == expected.notes
+    for text, line, votes in ((plain.replace(",9,1,0", ",9,x,0", 1), 1, "9,x,0"), (plain.replace(",5,5,0", ",5,,0", 1), 2, "5,,0")):
+        file.write_text(text)
+        with pytest.raises(DataError, match=rf"label\.csv, line {line}: a vote is a number, found '{votes}"):
+            read_ferplus(root)
 
 
 def test_contempt_is_named_among_the_reasons_under_every_rule() -> None:

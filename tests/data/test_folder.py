@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from evenface.data.folder import read_folder
+from evenface.data.unlabelled import read_unlabelled
 from evenface.errors import DataError, LabelError
 
 
@@ -63,6 +65,17 @@ def test_a_class_without_a_train_image(tmp_path: Path, picture: Picture, empty: 
 def test_a_set_for_tests_only_needs_no_train(tmp_path: Path, picture: Picture) -> None:
     picture(tmp_path / "test" / "fear" / "a.jpg")
     assert read_folder(tmp_path).splits == ("test",)
+
+
+def test_a_name_that_is_not_utf_8_is_told(tmp_path: Path, picture: Picture) -> None:
+    bytes_of = os.fsencode(picture(tmp_path / "train" / "fear" / "a.jpg"))
+    try:
+        os.rename(bytes_of, bytes_of.replace(b"a.jpg", b"caf\xe9.jpg"))
+    except OSError:
+        pytest.skip("this file system takes names in UTF-8 only")
+    for read in (read_folder, lambda root: read_unlabelled(root, ("fear",))):
+        with pytest.raises(DataError, match=r"train/fear/caf\\xe9\.jpg is not UTF-8; rename it"):
+            read(tmp_path)
 
 
 def test_misuse(tmp_path: Path, picture: Picture) -> None:

@@ -61,6 +61,35 @@ def test_misuse(make: Make) -> None:
         stratified_validation(make({"train": {"fear": 3, "anger": 2}}, subject=["p"] * 5))
 
 
+def of_people(make: Make, *people: dict[str, int]) -> Manifest:
+    """A train split in which person i, called p<i>, has so many faces of each class."""
+    names = list(dict.fromkeys(name for person in people for name in person))
+    counts = {name: sum(person.get(name, 0) for person in people) for name in names}
+    subject = [f"p{i}" for name in names for i, person in enumerate(people) for _ in range(person.get(name, 0))]
+    return make({"train": counts}, subject=subject)
+
+
+def persons(manifest: Manifest) -> set[str]:
+    return set(manifest.split("validation").table["subject"].to_pylist())
+
+
+def test_each_class_that_several_people_show_is_in_validation(make: Make) -> None:
+    # of 41 happy faces 4 are wanted, and p3 brings one; of 30 fearful ones 3, and everybody who is afraid has more than six
+    m = of_people(make, {"happiness": 20, "fear": 12}, {"happiness": 20, "fear": 10}, {"fear": 8}, {"happiness": 1})
+    out = stratified_validation(m, 0.1)
+    assert persons(out) == {"p3", "p2"}
+    assert out.counts("validation") == {"happiness": 1, "fear": 8}
+    assert len(out.notes) == 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_class_that_one_person_shows_is_named(make: Make, seed: int) -> None:
+    m = of_people(make, {"happiness": 10}, {"happiness": 10, "fear": 9}, {"happiness": 1}, {"happiness": 1})
+    out = stratified_validation(m, 0.1, seed)
+    assert persons(out) == {"p2", "p3"}
+    assert out.notes[1:] == ("The validation split has no face of fear: whoever shows it is needed in train.",)
+
+
 @pytest.mark.parametrize("people", [2, 3, 5])
 def test_few_people_are_divided_too(make: Make, people: int) -> None:
     m = make({"train": {"fear": 10 * people, "anger": 10 * people}}, subject=[f"p{i % people}" for i in range(20 * people)])

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -78,6 +79,61 @@ def test_hugging_face_parquet(tmp_path: Path) -> None:
     assert m.image_bytes(0) == b"x"
 
 
+def test_boxes_that_are_text(faces: Path) -> None:
+    rows = zip(["box", '"[10, 10, 60, 60]"', "1 2.5 3 4", "", '"(0,0,5,6)"'], CSV.splitlines(), strict=True)
+    (faces / "manifest.csv").write_text("\n".join(f"{box},{line}" for box, line in rows))
+    column = read_table(faces).table["box"]
+    assert column.to_pylist() == [[10, 10, 60, 60], [1, 2.5, 3, 4], None, [0, 0, 5, 6]]
+    assert column.type == pa.list_(pa.float32(), 4)
+
+
+@pytest.mark.parametrize("box", ["10 10 60", "10 10 60 60 1", "left top 60 60", "10", "10 10 60 nan", "{}"])
+def test_a_box_that_is_none_is_named(faces: Path, box: str) -> None:
+    rows = zip(["box", "", box, "", ""], CSV.splitlines(), strict=True)
+    (faces / "manifest.csv").write_text("\n".join(f"{box},{line}" for box, line in rows))
+    with pytest.raises(DataError, match=rf"manifest.csv, row 2: the box '{box}' is not four numbers"):
+        read_table(faces)
+
+
+def soft_table(faces: Path, soft: list[Any]) -> Path:
+    """The rows of `CSV`, of happiness, anger and fear, as Parquet; the second is for validation."""
+    columns = {"image": ["a/1.jpg", "a/2.jpg", "b/3.jpg", "b/4.jpg"], "split": ["train", "val", "train", "train"]}
+    pq.write_table(pa.table(columns | {"label": ["happy", "fear", "anger", "fear"], "soft": soft}), faces / "own.parquet")
+    return faces / "own.parquet"
+
+
+def test_vote_distributions_of_a_table(faces: Path) -> None:
+    soft = [[0.5, 0.25, 0.25], None, [0.0, 1.0, 0.0], [0.33, 0.33, 0.33]]
+    m = read_table(soft_table(faces, soft))
+    assert m.class_names == ("happiness", "anger", "fear")
+    assert m.table["soft"].to_pylist() == soft
+    targets = m.split("train").soft_targets()
+    assert targets is not None
+    assert targets.shape == (3, 3)
+
+
+GOOD = [0.5, 0.25, 0.25]
+
+
+@pytest.mark.parametrize(
+    "soft",
+    [
+        [GOOD, GOOD, [0.5, 0.5], GOOD],
+        [GOOD, GOOD, None, GOOD],
+        [GOOD, GOOD, [1.5, -0.25, -0.25], GOOD],
+        [GOOD, GOOD, [5.0, 3.0, 2.0], GOOD],
+        [GOOD, GOOD, [float("nan"), 0.5, 0.5], GOOD],
+        [GOOD, GOOD, [None, 0.5, 0.5], GOOD],
+        [["1", "0", "0"]] * 4,
+        ["0.5 0.25 0.25"] * 4,
+    ],
+)
+def test_what_is_no_vote_distribution_is_refused(faces: Path, soft: list[Any]) -> None:
+    row = 1 if soft[0] is not GOOD else 3
+    with pytest.raises(DataError, match=rf"own.parquet, row {row}: 'soft' must be a list of 3 shares .* order happiness, anger, fear;"):
+        read_table(soft_table(faces, soft))
+
+
 def test_what_save_wrote_is_read_back(tmp_path: Path) -> None:
     m = build({"id": ["a"], "split": ["train"], "label": ["fear"], "image": [b"x"]}, ("happiness", "fear"), name="mine", notes=["kept"])
     m.save(tmp_path / "manifest.parquet")
@@ -116,6 +172,9 @@ def test_missing_files_are_left_out_up_to_one_percent(tmp_path: Path, picture: P
         (CSV.replace("a/2.jpg", ""), DataError, "row 2 names no image"),
         (CSV.replace("angry,train", "angry,test"), DataError, "No train image of anger"),
         (CSV + "x,y\n", DataError, "cannot be read as a table"),
+        (CSV.replace("subject", "age"), DataError, "manifest.csv has the column 'age' twice"),
+        (CSV.replace("age", "soft"), DataError, "row 1: 'soft' must be a list .* a CSV cannot"),
+        (CSV.replace("age", "id").replace("008,", "008,NULL"), DataError, "row 2 has no id"),
         (
             "id," + "".join(f"{'' if i == 0 else 'same,'}{line}\n" for i, line in enumerate(CSV.splitlines())),
             DataError,

@@ -119,6 +119,45 @@ def test_the_judge_of_descriptors_by_loops(settings: Settings) -> None:
     assert verdict.scores["agreement"] == pytest.approx(same / len(faces))
 
 
+@pytest.mark.parametrize("size", [32, 224])
+def test_the_judge_of_maps_by_loops(settings: Settings, size: int) -> None:
+    """Without a weight of descriptors; the student's grid is finer than the teacher's 3 x 3 at 224 px."""
+    loop = assemble(settings(descriptor_weight=0.0, model="resnet10t", img_size=size))
+    method, student = loop.method, loop.plain.model
+    assert isinstance(method, LearnDescriptors)
+    verdict = loop.judge(student)
+    store: Any = loop.judge.store  # type: ignore[attr-defined]
+    faces = to_float(store.gather(np.arange(len(store))))
+    cosines = []
+    with torch.no_grad():
+        student.eval()
+        lift: Any = student.lift
+        for face in faces:
+            mine = lift.map(student.grid(face[None]))[0]
+            theirs = method.teacher(face[None])[1][0] - method.mean_map
+            side = min(mine.shape[-1], theirs.shape[-1])
+            a, b = (F.adaptive_avg_pool2d(F.interpolate(m[None], scale_factor=21, mode="nearest"), side).flatten() for m in (mine, theirs))
+            cosines.append(float(a @ b / a.norm() / b.norm()))
+    assert (mine.shape[-1] > theirs.shape[-1]) == (size == 224)
+    assert verdict.value == verdict.scores["map_cosine"] == pytest.approx(sum(cosines) / len(cosines), abs=1e-4)
+    assert verdict.scores["loss"] == pytest.approx(1 - verdict.value)
+
+
+def test_the_card_the_log_and_the_folder_name_what_was_judged(settings: Settings) -> None:
+    said = {"cosine": ("the face descriptors of", "2: cosine "), "map_cosine": ("the maps of", "2: map cosine ")}
+    for by, weight in (("cosine", 1.0), ("map_cosine", 0.0)):
+        result = distill(settings(output=by, descriptor_weight=weight))
+        log = log_of(result.folder)
+        best = max(row[f"validation_{by}"] for row in log)
+        assert (result.by, result.best) == (by, best)
+        assert (f"validation_{'map_' if weight else ''}cosine" in log[0], "validation_agreement" in log[0]) == (False, by == "cosine")
+        selection = json.loads((result.folder / "best" / "config.json").read_text())["selection"]
+        assert (selection["by"], selection["value"]) == (by, best)
+        card = (result.folder / "best" / "README.md").read_text()
+        assert all(words in card for words in said[by])
+        assert resume(result.folder).by == by
+
+
 def test_nearest_and_evenly() -> None:
     vectors = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 2.0], [0.2, 1.0]])
     assert nearest(vectors).tolist() == [1, 0, 3, 2]
@@ -285,6 +324,9 @@ def test_what_cannot_be(settings: Settings, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="Unknown backbone"):
         distill(settings(model="resnet1"))
     assert not settings().folder.exists()
+    with pytest.raises(ConfigError, match="--dropout would do nothing"):
+        settings(dropout=0.1)
+    assert settings(("a",), dropout=0.1).dropout == 0.1
     few = model_folder(tmp_path / "few", 3, ("anger", "fear", "happiness"))
     folder = settings((str(few),), output="taught").folder
     distill(settings((str(few),), output="taught", epochs=1))  # the set's labels do not matter

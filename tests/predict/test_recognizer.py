@@ -181,7 +181,8 @@ def test_files_that_are_no_pictures_are_refused(recognizer: Recognizer, tmp_path
         with pytest.raises(DataError, match=message):
             recognizer.predict(tmp_path / name)
     Image.fromarray(with_faces(3, PLACES)).save(tmp_path / "whole.png")
-    (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:2000])
+    data = (tmp_path / "whole.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(data[: len(data) // 2])
     with Image.open(tmp_path / "cut.png") as late, pytest.raises(DataError, match=r"The picture .*cut.png cannot be read"):
         recognizer.predict(late)
 

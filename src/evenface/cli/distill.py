@@ -28,10 +28,11 @@ def parse(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Nam
     parser.add_argument(
         "--teacher", metavar="NAME", nargs="+", action="extend", help="dlib-face, or run folders, model folders or names of shipped models"
     )
+    parser.add_argument("--unlabelled", metavar="FOLDER", help="learn from every image below this folder, in place of a data set")
     parser.add_argument("--resume", metavar="RUN", type=Path, help="go on with this run folder; takes no other setting")
     parser.add_argument("-q", "--quiet", action="store_true", help="show nothing but errors")
     add_fields(parser, DistillOptions, skip=("teacher",))
-    add_fields(parser, TrainConfig, skip=NOT_OFFERED, defaults=DEFAULTS)
+    add_fields(parser, TrainConfig, skip=(*NOT_OFFERED, "unlabelled"), defaults=DEFAULTS)
     args = parser.parse_args(words)
     given = {name: value for name, value in vars(args).items() if name not in ("resume", "quiet") and value is not None}
     if args.resume is not None:
@@ -64,9 +65,10 @@ def run(args: argparse.Namespace) -> int:
         config = load_config(result.folder / "config.yaml")
         on = "" if config.unlabelled is None else " --dataset NAME --data-dir DIR"
         start, score = f"train --model {config.model} --init {result.folder}", f"evaluate {result.folder} --split test{on}"
-        then = start if result.by == "cosine" else score
+        then = score if result.by == "agreement" else start
+        best = f"{result.by.replace('_', ' ')} {100 * result.best:.1f} %"
         console.print(
-            f"best      epoch {result.best_epoch}: {result.by} {100 * result.best:.1f} % on faces held out\nnext      evenface {then}",
+            f"best      epoch {result.best_epoch}: {best} on faces held out\nnext      evenface {then}",
             highlight=False,
             soft_wrap=True,
         )

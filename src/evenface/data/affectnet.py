@@ -45,6 +45,9 @@ NO_EXPRESSION = {8: "none", 9: "uncertain", 10: "no face"}
 IMAGE_FOLDERS = ("Manually_Annotated_Images", "Manually_Annotated/Manually_Annotated_Images", "images", ".")
 LIST_FOLDERS = (".", "Manually_Annotated_file_lists", "Manually_Annotated/Manually_Annotated_file_lists")
 
+_OFFICIAL = "AffectNet's official validation set is the test split here, as in every paper."
+_OWN = "The test split is this copy's own `test`, not AffectNet's official one, which was never published; papers report on validation."
+
 Row = tuple[str, str, int, dict[str, Any]]  # split, file under root, class number, further columns
 
 
@@ -67,10 +70,12 @@ def read_affectnet(root: str | Path, *, classes: int = 7) -> Manifest:
     lists = [(split, _one_list(path, starts)) for split, starts in (("train", ("train",)), ("test", ("val", "test")))]
     if all(file for _, file in lists):
         rows = [row for split, file in lists if file for row in _from_list(path, split, file)]
-        return _manifest(path, rows, class_names, "the lists")
+        own = any(file.name.lower().startswith("test") for _, file in lists if file)
+        return _manifest(path, rows, class_names, "the lists", _OWN if own else _OFFICIAL)
     splits = [(split, folder) for split, folder in split_folders(path) if class_folder_names(folder)]
     if splits:
-        return _manifest(path, _from_folders(path, splits), class_names, "the folders")
+        note = _OWN if "test" in dict(splits) else _OFFICIAL
+        return _manifest(path, _from_folders(path, splits), class_names, "the folders", note)
     raise not_found(path, "AffectNet", TREE)
 
 
@@ -78,7 +83,7 @@ def class_folder_names(folder: Path) -> list[str]:
     return [p.name for p in sorted(folder.iterdir()) if p.is_dir() and not p.name.startswith(".")]
 
 
-def _manifest(root: Path, rows: list[Row], class_names: tuple[str, ...], what: str) -> Manifest:
+def _manifest(root: Path, rows: list[Row], class_names: tuple[str, ...], what: str, of_test: str = _OFFICIAL) -> Manifest:
     """Drops what has no expression of the set and what has no file, and says so."""
     bad = sorted({number for _, _, number, _ in rows} - set(range(11)))
     if bad:
@@ -89,7 +94,7 @@ def _manifest(root: Path, rows: list[Row], class_names: tuple[str, ...], what: s
         raise not_found(root, "AffectNet", TREE, "has no image with an expression")
     there, missing = present(root, [file for _, file, _, _ in rows], what)
     rows = [row for row, ok in zip(rows, there.tolist(), strict=True) if ok]
-    notes = ["AffectNet's official validation set is the test split here, as in every paper."]
+    notes = [of_test] if any(split == "test" for split, _, _, _ in rows) else []
     if dropped:
         notes.append("Dropped: " + ", ".join(f"{count} {name}" for name, count in sorted(dropped.items())) + ".")
     columns: dict[str, Any] = {
@@ -183,7 +188,8 @@ def _from_folders(root: Path, splits: list[tuple[str, Path]]) -> list[Row]:
     if "test" not in dict(splits):
         splits = [("test" if split == "validation" else split, folder) for split, folder in splits]
     rows: list[Row] = []
+    names = (*ORDER, *NO_EXPRESSION.values())
     for split, folder in splits:
-        for file, label in walk(root, class_folders(folder, numbered(ORDER, 0))):
-            rows.append((split, file, ORDER.index(label), {}))
+        for file, label in walk(root, class_folders(folder, numbered(names, 0))):
+            rows.append((split, file, names.index(label), {}))
     return rows

@@ -37,6 +37,7 @@ from PIL import Image
 
 from evenface.data.layout import not_found, present, require_folder
 from evenface.data.manifest import IMAGE_TYPE, SPLITS, Manifest
+from evenface.data.votes import NAMED, UNDECIDED, VOTES, distribution, majority, maximum, without_slips
 from evenface.errors import ConfigError, DataError, unknown_name
 from evenface.labels import ORDERS, canonical, class_set
 
@@ -51,16 +52,12 @@ or
 """
 LICENCE = "FER2013 images: research use only; FERPlus votes: MIT"
 
-NAMED = ORDERS["ferplus"]  # the first eight of the ten columns
-VOTES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")
 USAGE = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
 FOLDERS = {"train": "FER2013Train", "validation": "FER2013Valid", "test": "FER2013Test"}
 ALIGNMENT = {"template": "fer2013", "margin": 0.0, "resolution": 48, "grey": True}
 """How the faces lie in their pictures, in the fields of `evenface.faces.alignment.Alignment`."""
 
 RULES = ("majority", "max", "probability", "fer2013", "every")
-
-_UNDECIDED = -1
 
 _NAMELESS, _CONTEMPT = "no file name in FERPlus (not a face)", "contempt, which is not among the classes"
 _NOBODY, _UNCLEAR = "mostly voted unknown or not a face", "no expression that the rule accepts"
@@ -120,35 +117,6 @@ def _read(path: Path, choose: Chooser) -> pa.Table:
     raise not_found(path, "FERPlus", TREE)
 
 
-def majority(votes: np.ndarray) -> np.ndarray:
-    """The winning column (n,) of votes (n, 10), or -1 where no expression has more than half of the votes (see module docstring)."""
-    kept = _without_slips(votes)
-    best = kept.argmax(axis=1)
-    wins = (2 * kept.max(axis=1) > kept.sum(axis=1)) & (best < len(NAMED))
-    return np.where(wins, best, _UNDECIDED)
-
-
-def maximum(votes: np.ndarray) -> np.ndarray:
-    """The column (n,) with the most raw votes, first of equals; -1 where that is unknown or NF."""
-    best = votes.argmax(axis=1)
-    return np.where(best < len(NAMED), best, _UNDECIDED)
-
-
-def distribution(votes: np.ndarray, class_names: Sequence[str]) -> np.ndarray:
-    """Shares (n, L) of the votes for `class_names`, in their order, float32; a row is 0 where another column has as many as the best."""
-    kept = _without_slips(votes)
-    columns = [NAMED.index(name) for name in class_names]
-    inside = kept[:, columns].astype(np.float32)
-    outside = np.delete(kept, columns, axis=1).max(axis=1)
-    inside[inside.max(axis=1) <= outside] = 0
-    shares: np.ndarray = inside / np.maximum(inside.sum(axis=1, keepdims=True), 1)
-    return shares
-
-
-def _without_slips(votes: np.ndarray) -> np.ndarray:
-    return np.where(votes <= 1, 0, votes.astype(np.int64))
-
-
 class Chooser:
     """Applies one rule split by split, and counts what it does for the notes.
 
@@ -187,13 +155,13 @@ class Chooser:
             # ties go to the first in the file's order, not in ours: look the shares up in that order
             shares = np.zeros((len(votes), len(NAMED)), dtype=np.float32)
             shares[:, order] = soft
-            winner = np.where(soft.sum(axis=1) > 0, shares.argmax(axis=1), _UNDECIDED)
+            winner = np.where(soft.sum(axis=1) > 0, shares.argmax(axis=1), UNDECIDED)
         if self.rule == "every":
             inside = [column for column, name in enumerate(NAMED) if name in self.class_names]
             faceless = 2 * votes[:, VOTES.index("NF")] > votes.sum(axis=1)
-            winner = np.where(faceless, _UNDECIDED, np.array(inside)[votes[:, inside].argmax(axis=1)])
+            winner = np.where(faceless, UNDECIDED, np.array(inside)[votes[:, inside].argmax(axis=1)])
         named = np.array([bool(name) for name in names], dtype=bool)
-        known = np.array([*(name in self.class_names for name in NAMED), False])  # the last is _UNDECIDED
+        known = np.array([*(name in self.class_names for name in NAMED), False])  # the last is UNDECIDED
         keep = known[winner] & named
         why = self._count(votes, winner, keep, named)
 
@@ -239,12 +207,12 @@ class Chooser:
         """Counts a split's rows; gives the reason of each that is not kept, one of `_REASONS`."""
         self.rows += len(votes)
         self.kept += int(keep.sum())
-        judged = votes if self.rule in ("max", "every") else _without_slips(votes)
+        judged = votes if self.rule in ("max", "every") else without_slips(votes)
         tied = (judged == judged.max(axis=1, keepdims=True)).sum(axis=1) > 1
         self.ties += int((tied & named).sum())
         contempt = winner == NAMED.index("contempt")
         if self.rule == "probability":  # shares are of the classes alone, so where contempt has the most votes nobody wins
-            contempt |= (winner == _UNDECIDED) & (judged.argmax(axis=1) == NAMED.index("contempt"))
+            contempt |= (winner == UNDECIDED) & (judged.argmax(axis=1) == NAMED.index("contempt"))
         nobody = judged[:, len(NAMED) :].max(axis=1) >= judged.max(axis=1)
         told = np.where(contempt, _CONTEMPT, np.where(nobody, _NOBODY, _UNCLEAR))
         why: np.ndarray = np.where(named, told, _NAMELESS)[~keep]
@@ -290,12 +258,24 @@ def _from_parquet(root: Path, choose: Chooser) -> pa.Table:
         image = table["image"].combine_chunks()
         votes = np.stack([table[c].to_numpy() for c in columns[1:]], axis=1)
         emotions = _canonical(table["fer2013_label"].to_pylist()) if "fer2013_label" in there else None
-        rows, part = choose(split, image.field("path").to_pylist(), votes, emotions)
+        rows, part = choose(split, _names(image, files[0]), votes, emotions)
         part = part.add_column(3, "image", image.take(pa.array(rows)).cast(IMAGE_TYPE))
         if "fer2013_row" in there:
             part = part.append_column("fer2013_row", table["fer2013_row"].take(pa.array(rows)).combine_chunks())
         parts.append(part)
     return pa.concat_tables(parts)
+
+
+def _names(image: pa.Array, path: Path) -> list[str | None]:
+    """FERPlus's file name of each face; a row without one is no face."""
+    whole = pa.types.is_struct(image.type) and {"bytes", "path"} <= {field.name for field in image.type}
+    names = image.field("path").to_pylist() if whole else [None]
+    if names and not any(names):
+        raise DataError(
+            f"{path}: the column 'image' must be a struct of `bytes` and `path`, with FERPlus's file name of the face (fer0000000.png) in "
+            "`path`; without a name a row counts as no face."
+        )
+    return list(names)
 
 
 def _read_parquet(path: Path, columns: list[str]) -> pa.Table:
@@ -363,27 +343,32 @@ def _png(pixels: pa.Scalar) -> bytes:
 
 
 def _from_folders(root: Path, choose: Chooser) -> pa.Table:
-    """Each label.csv has no header: name, "(x, y, w, h)" (always the whole image), ten votes."""
+    """Each label.csv has no header as it comes: name, "(x, y, w, h)" (always the whole image), ten votes."""
     parts = []
     for split, folder in FOLDERS.items():
         path = root / folder / "label.csv"
         lines = list(_label_rows(path))
-        files = [f"{folder}/{line[0]}" for line in lines]
+        files = [f"{folder}/{name}" for name, _ in lines]
         there, notes = present(root, files, f"{folder}/label.csv")
         choose.extra += notes
         lines = [line for line, ok in zip(lines, there, strict=True) if ok]
-        votes = np.array([[int(float(v)) for v in line[2:12]] for line in lines], dtype=np.int64).reshape(-1, len(VOTES))
-        rows, part = choose(split, [line[0] for line in lines], votes, None)
+        votes = np.array([counts for _, counts in lines], dtype=np.int64).reshape(-1, len(VOTES))
+        rows, part = choose(split, [name for name, _ in lines], votes, None)
         image = [{"bytes": None, "path": f"{folder}/{lines[r][0]}"} for r in rows]
         parts.append(part.add_column(3, "image", pa.array(image, type=IMAGE_TYPE)))
     return pa.concat_tables(parts)
 
 
-def _label_rows(path: Path) -> Iterator[list[str]]:
+def _label_rows(path: Path) -> Iterator[tuple[str, list[int]]]:
+    """Name and ten votes of each line; a header is passed over."""
     with path.open(newline="", encoding="utf-8") as file:
         for number, line in enumerate(csv.reader(file), 1):
             if not line:
                 continue
             if len(line) < 12:
                 raise DataError(f"{path}, line {number}: a name, a box and ten votes are needed, found {len(line)} fields.")
-            yield line
+            try:
+                yield line[0], [int(float(vote)) for vote in line[2:12]]
+            except (ValueError, OverflowError):
+                if number > 1 or any(vote.strip().isdecimal() for vote in line[2:12]):
+                    raise DataError(f"{path}, line {number}: a vote is a number, found '{','.join(line[2:12])}'.") from None

@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from evenface.errors import DataError, LabelError
-from evenface.files import write_aside
+from evenface.files import printable, write_aside
 
 
 SPLITS = ("train", "validation", "test")
@@ -207,11 +207,14 @@ def build(
     """A manifest from columns (lists or Arrow arrays). `image` may be a list of paths, of bytes, or the struct itself.
 
     Raises:
-        DataError: an id stands on more than one row, or what `Manifest` refuses.
+        DataError: an id stands on more than one row, a file name that is not UTF-8, or what `Manifest` refuses.
     """
     columns = dict(rows)
     image = columns["image"]
     if isinstance(image, list):
+        for path in image:
+            if not isinstance(path, bytes) and printable(path) != str(path):
+                raise DataError(f"The name of {printable(path if root is None else root / path)} is not UTF-8; rename it.")
         columns["image"] = pa.array(
             [{"bytes": i, "path": None} if isinstance(i, bytes) else {"bytes": None, "path": str(i)} for i in image], type=IMAGE_TYPE
         )

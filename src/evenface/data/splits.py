@@ -7,6 +7,8 @@ Where the set has a column `subject`, all faces of a person go to the same side,
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pyarrow as pa
 
@@ -20,7 +22,8 @@ def stratified_validation(manifest: Manifest, fraction: float = 0.1, seed: int =
 
     Of each class round(fraction * n) faces move, at least one where n > 1, and at least one stays in train. Without subjects a larger
     fraction moves all that a smaller one does. With subjects whole persons move, in seeded order, as long as that brings their classes
-    nearer to those counts.
+    nearer to those counts; then, for each class that validation still lacks, the one of those who have it who brings the least too much.
+    The notes name a class that validation lacks even so.
 
     Raises:
         ConfigError: a fraction outside (0, 1), or a validation split exists.
@@ -45,8 +48,12 @@ def stratified_validation(manifest: Manifest, fraction: float = 0.1, seed: int =
     for row in chosen:
         splits[row] = "validation"
     table = manifest.table.set_column(manifest.table.column_names.index("split"), "split", pa.array(splits, pa.string()))
-    note = f"{len(chosen)} of {len(rows)} train faces became the validation split (fraction {fraction:g} of each class, seed {seed})."
-    return manifest.replace(table, notes=(*manifest.notes, note))
+    notes = [f"{len(chosen)} of {len(rows)} train faces became the validation split (fraction {fraction:g} of each class, seed {seed})."]
+    found = {labels[row] for row in chosen}
+    lacking = [name for name, count in wanted.items() if count and name not in found]
+    if lacking:
+        notes.append(f"The validation split has no face of {', '.join(lacking)}: whoever shows it is needed in train.")
+    return manifest.replace(table, notes=(*manifest.notes, *notes))
 
 
 def _part(count: int, fraction: float) -> int:
@@ -63,26 +70,30 @@ def _by_subject(manifest: Manifest, rows: list[int], wanted: dict[str, int], see
     names = list(people)
     left = manifest.split("train").counts()
     need = dict(wanted)
+    counts = {name: Counter(labels[row] for row in faces) for name, faces in people.items()}
     chosen: list[int] = []
+
+    def able(name: str) -> bool:
+        return all(left[label] > n for label, n in counts[name].items())
+
+    def gain(name: str) -> int:
+        return sum(abs(need[label]) - abs(need[label] - n) for label, n in counts[name].items())
+
+    def move(name: str) -> None:
+        chosen.extend(people[name])
+        for label, n in counts[name].items():
+            need[label] -= n
+            left[label] -= n
+
     for i in shuffled(names, seed, "validation"):
-        faces = people[names[i]]
-        counts = _counts(faces, labels)
-        gain = sum(abs(need[name]) - abs(need[name] - n) for name, n in counts.items())
-        if gain > 0 and all(left[name] > n for name, n in counts.items()):
-            chosen += faces
-            for name, n in counts.items():
-                need[name] -= n
-                left[name] -= n
-    if not chosen:  # few people, each with more than is wanted: the one who brings the least too much
-        able = [name for name in names if all(left[label] > n for label, n in _counts(people[name], labels).items())]
-        over = {name: sum(abs(need.get(label, 0) - n) for label, n in _counts(people[name], labels).items()) for name in able}
-        chosen = people[min(able, key=lambda name: (over[name], name))] if able else []
+        if gain(names[i]) > 0 and able(names[i]):
+            move(names[i])
+    for label, count in wanted.items():  # few people show it, each more often than is wanted: the one who brings the least too much
+        those = [name for name in names if label in counts[name] and able(name)]
+        if count and need[label] == count and those:
+            move(min(those, key=lambda name: (-gain(name), name)))
     if not chosen:
         raise DataError(
             f"The {len(people)} subjects of '{manifest.name}' cannot be divided into train and validation; each class needs two people."
         )
     return chosen
-
-
-def _counts(faces: list[int], labels: list[str]) -> dict[str, int]:
-    return {name: sum(labels[row] == name for row in faces) for name in {labels[row] for row in faces}}

@@ -5,13 +5,15 @@
 
 Needed columns: the image (`file_name`, `path`, `image` ...: a path from the table's folder, or in Parquet the struct of `bytes` and
 `path` that Hugging Face writes), `label` (any name that `evenface.labels.canonical` knows) and `split`. A folder may be given that
-holds `manifest.parquet`, `manifest.csv` or a Parquet file (or shards) per split, where the file name is the split. All other columns
-are kept as they are. What `Manifest.save` or `evenface data prepare` wrote is read back whole.
+holds `manifest.parquet`, `manifest.csv` or a Parquet file (or shards) per split, where the file name is the split. A `box` may be text,
+such as "10 10 60 60"; `soft` is checked; all other columns are kept as they are. What `Manifest.save` or `evenface data prepare` wrote is
+read back whole.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,7 +25,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from evenface.data.folder import SPLIT_NAMES
-from evenface.data.layout import not_found, present, require_every_class
+from evenface.data.layout import fields, not_found, present, require_every_class
 from evenface.data.manifest import IMAGE_TYPE, Manifest, require_unique, take_rows
 from evenface.data.shards import is_prepared, read_shards, require_complete
 from evenface.errors import DataError, LabelError
@@ -48,8 +50,8 @@ def read_table(root: str | Path, *, classes: int = 7) -> Manifest:
         classes: not used, the table says it; here because every reader takes it.
 
     Raises:
-        DataError: no table, a column or a split missing, an id twice, more than 1 % of the files missing, a class without a train image, a
-            set that is not prepared to its end.
+        DataError: no table, a column or a split missing, an id or a column twice, a value that is no id, no box or no vote distribution,
+            more than 1 % of the files missing, a class without a train image, a set that is not prepared to its end.
         LabelError: a label that nobody knows; the message has its rows and the nearest name.
     """
     path = Path(root)
@@ -70,6 +72,9 @@ def read_table(root: str | Path, *, classes: int = 7) -> Manifest:
     require_unique(table, str(path))
     found = set(table["label"].unique().to_pylist())
     names = tuple(name for name in CLASSES if name in found)
+    if "soft" in table.column_names:
+        for part, (_, file) in zip(parts, files, strict=True):
+            _require_soft(part, names, file)
     return require_every_class(Manifest(table, names, path.resolve().stem, folder, notes))
 
 
@@ -118,7 +123,10 @@ def _rows(path: Path, split: str | None) -> pa.Table:
         names = _from_windows(names, path.parent)
         image = pa.array([{"bytes": None, "path": name} for name in names], type=IMAGE_TYPE)
     if "id" in table.column_names:
-        ids = [str(i) for i in table["id"].to_pylist()]
+        given = table["id"].to_pylist()
+        if empty := [row for row, name in enumerate(given, 1) if name in (None, "")]:
+            raise DataError(f"{path}: row {empty[0]} has no id; give it one, or leave out the column.")
+        ids = [str(name) for name in given]
     else:
         whole = None not in names and len(set(names)) == len(names)
         ids = [str(name) for name in names] if whole else [f"{path.stem}-{row:06d}" for row in range(len(table))]
@@ -129,8 +137,40 @@ def _rows(path: Path, split: str | None) -> pa.Table:
         "label": pa.array(labels, pa.string()),
         "image": image,
     }
-    found = pa.table(columns | {name: table[name] for name in rest})
+    columns |= {name: _boxes(table[name], path) if name == "box" else table[name] for name in rest}
+    found = pa.table(columns)
     return found if "id" in table.column_names else found.replace_schema_metadata({_IDS: _OF_PICTURES})
+
+
+def _boxes(column: pa.ChunkedArray, path: Path) -> pa.ChunkedArray | pa.Array:
+    """Boxes that are text, as a CSV has them, as numbers; lists of numbers as they are."""
+    kind = column.type
+    if any(told(kind) for told in (pa.types.is_null, pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)):
+        return column
+    boxes: list[list[float] | None] = []
+    for row, text in enumerate(column.to_pylist(), 1):
+        try:
+            numbers = None if text in (None, "") else [float(word) for word in fields(str(text).strip(" []()"))]
+        except ValueError:
+            numbers = []
+        if numbers is not None and not (len(numbers) == 4 and all(map(math.isfinite, numbers))):
+            raise DataError(f"{path}, row {row}: the box '{text}' is not four numbers: left, top, right and bottom in pixels.")
+        boxes.append(numbers)
+    return pa.array(boxes, pa.list_(pa.float32(), 4))
+
+
+def _require_soft(part: pa.Table, names: tuple[str, ...], path: Path) -> None:
+    """Refuses what is no vote distribution; of rows that are not trained on it may be missing."""
+    shares = part["soft"].to_pylist() if "soft" in part.column_names else [None] * len(part)
+    for row, (split, soft) in enumerate(zip(part["split"].to_pylist(), shares, strict=True), 1):
+        if soft is None and split != "train":
+            continue
+        numbers = isinstance(soft, list) and len(soft) == len(names) and all(isinstance(v, int | float) and v >= 0 for v in soft)
+        if not numbers or not abs(sum(soft) - 1) < 0.02:
+            raise DataError(
+                f"{path}, row {row}: 'soft' must be a list of {len(names)} shares that sum to 1, in the order {', '.join(names)}; "
+                "a Parquet file can hold it, a CSV cannot."
+            )
 
 
 def _from_windows(names: list[Any], folder: Path) -> list[Any]:
@@ -151,12 +191,15 @@ def _by_row(part: pa.Table, file: Path) -> pa.Table:
 def _load(path: Path) -> pa.Table:
     try:
         if path.suffix == ".parquet":
-            return pq.read_table(path)
+            return pq.read_table(path)  # of columns with one name it says so itself
         as_text = {name: pa.string() for name in (*IMAGE_COLUMNS, *LABEL_COLUMNS, "id", "split", "subject")}  # 007 stays 007
         table = pacsv.read_csv(path, convert_options=pacsv.ConvertOptions(strings_can_be_null=True, column_types=as_text))
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{path} cannot be read as a table: {str(error).splitlines()[0]}") from None
-    return table.rename_columns([name.strip().lstrip("\ufeff") for name in table.column_names])
+    names = [name.strip().lstrip("\ufeff") for name in table.column_names]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise DataError(f"{path} has the column '{twice[0]}' twice; rename one, or leave it out.")
+    return table.rename_columns(names)
 
 
 def _pick(table: pa.Table, names: Iterable[str], path: Path, what: str) -> str:

@@ -81,6 +81,13 @@ class DistillOptions:
     def weight_of_maps(self) -> float:
         return self.map_weight if self.map_weight is not None else float(self.of_faces)
 
+    @property
+    def judged_by(self) -> str:
+        """The score that picks the best epoch."""
+        if not self.of_faces:
+            return "agreement"
+        return "cosine" if self.descriptor_weight > 0 else "map_cosine"
+
 
 def make_config(settings: Mapping[str, Any], options: DistillOptions) -> TrainConfig:
     """A run's whole config from settings of a training and the options.
@@ -98,7 +105,10 @@ def make_config(settings: Mapping[str, Any], options: DistillOptions) -> TrainCo
                 "--unlabelled is a folder of faces in place of a data set; leave out --dataset and --data-dir, or --unlabelled."
             )
         own = {"dataset": "folder"}  # without its place: what it is scored on has to be said
-    return from_dict({**DEFAULTS, **settings, **own, "method": METHOD, "method_options": dataclasses.asdict(options)}, "settings")
+    config = from_dict({**DEFAULTS, **settings, **own, "method": METHOD, "method_options": dataclasses.asdict(options)}, "settings")
+    if options.of_faces and config.dropout > 0:
+        raise ConfigError(f"'{FACE_TEACHER}' teaches a backbone without its head, so --dropout would do nothing; leave it out.")
+    return config
 
 
 def options_of(config: TrainConfig) -> DistillOptions:

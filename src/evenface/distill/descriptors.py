@@ -115,22 +115,39 @@ class ByDescriptors:
 
     cosine      the mean cosine of its descriptor and the teacher's, both as above; picks the best epoch
     agreement   how often the face that is nearest by its descriptors is the one that is nearest by the teacher's
+
+    With a descriptor weight of 0 there is no descriptor to judge, for P stays as it was drawn; in place of both:
+
+    map_cosine  the mean cosine of its map and the teacher's, both as above; picks the best epoch
     """
 
     def __init__(self, store: FaceStore, method: LearnDescriptors, device: torch.device, precision: str) -> None:
         self.store, self.method, self.device, self.precision = store, method, device, precision
         self.rows = np.arange(len(store))
-        found = answers(method.teacher, lambda x: method.teacher(x)[0], store, self.rows, 64, device, precision, None)
+        self.of_maps = method.options.judged_by == "map_cosine"
+        found = answers(method.teacher, lambda x: method.teacher(x)[int(self.of_maps)], store, self.rows, 64, device, precision, None)
         self.target = torch.cat(found).clone()
 
     def __call__(self, model: Classifier) -> Verdict:
         lift = cast(Lift, model.lift)
+        if self.of_maps:
+            return self._by_maps(model, lift)
         found = torch.cat(answers(model, lambda x: lift(model.grid(x))[0], self.store, self.rows, 256, self.device, self.precision, None))
         target = self.target - self.method.mean_descriptor
         cosine = float(F.cosine_similarity(found, target, dim=1).mean())
         some = torch.from_numpy(evenly(len(found), NEIGHBOURS)).to(found.device)
         agreement = float((nearest(found[some]) == nearest(target[some])).float().mean())
         return Verdict({"loss": 1 - cosine, "cosine": cosine, "agreement": agreement}, cosine)
+
+    def _by_maps(self, model: Classifier, lift: Lift) -> Verdict:
+        def answer(x: Tensor) -> Tensor:
+            found = cast(Tensor, lift(model.grid(x))[1])
+            with torch.autocast(x.device.type, enabled=False):
+                return spread(found, coarser(found, self.target))  # at once, for those of all faces are kept
+
+        found = torch.cat(answers(model, answer, self.store, self.rows, 256, self.device, self.precision, None))
+        loss = float(direction(found, spread(self.target - self.method.mean_map, coarser(found, self.target))))
+        return Verdict({"loss": loss, "map_cosine": 1 - loss}, 1 - loss)
 
 
 def nearest(vectors: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import safetensors.torch
 from evenface._version import __version__
 from evenface.calibration import Calibration
 from evenface.data.manifest import Manifest
+from evenface.distill.config import options_of
 from evenface.distill.teachers import ModelTeachers, Teacher
 from evenface.methods.base import Method
 from evenface.model_folder import BACKBONE, CARD, CONFIG, SCHEMA_VERSION, WEIGHTS, write_folder
@@ -28,7 +29,7 @@ tags: [facial-expression-recognition, distillation]
 
 # {model} taught by {teacher}
 
-A {model} that has learned the face descriptors of its teacher from faces without labels, at {size} px. It is no classifier: start a
+A {model} that has learned the {learned} of its teacher from faces without labels, at {size} px. It is no classifier: start a
 training from it with `evenface train --model {model} --init FOLDER`.
 
 | | |
@@ -37,7 +38,7 @@ training from it with `evenface train --model {model} --init FOLDER`.
 | faces | {dataset}: {n:,}, their labels not looked at |
 | licence of the images | {licence} |
 | start | {init} |
-| epoch | {epoch} of {epochs}: cosine {value:.3f} on faces that were held out |
+| epoch | {epoch} of {epochs}: {by} {value:.3f} on faces that were held out |
 | seed | {seed} |
 
 Made with evenface {version}.
@@ -56,11 +57,10 @@ class DistillFolder(RunFolder):
 
     def details(self, method: Method, epoch: int, value: float, calibration: Calibration | None = None) -> dict[str, Any]:
         """As of a training, with the teachers. The faces per class that count are those that the teachers saw labels of."""
-        whole = isinstance(self.teacher, ModelTeachers)
         found = super().details(method, epoch, value, calibration)
         found["train_counts"] = self.teacher.train_counts if isinstance(self.teacher, ModelTeachers) else None
         found["teachers"] = [source.to_dict() for source in self.teacher.sources]
-        found["selection"]["by"] = "agreement" if whole else "cosine"
+        found["selection"]["by"] = options_of(self.config).judged_by
         return found
 
     def save_best(self, model: Classifier, method: Method, epoch: int, verdict: Verdict) -> None:
@@ -70,9 +70,11 @@ class DistillFolder(RunFolder):
             return
         details = self.details(method, epoch, verdict.value)
         (source,) = self.teacher.sources
+        by = details["selection"]["by"]
         card = _CARD.format(
             model=model.backbone.name,
             size=model.backbone.img_size,
+            learned="face descriptors" if by == "cosine" else "maps",
             teacher=source.name,
             sha256=source.sha256[:12],
             dataset=self.manifest.name,
@@ -81,6 +83,7 @@ class DistillFolder(RunFolder):
             init=self.init.get("summary", self.config.init),
             epoch=epoch,
             epochs=self.config.epochs,
+            by=by.replace("_", " "),
             value=verdict.value,
             seed=self.config.seed,
             version=__version__,

@@ -80,7 +80,7 @@ def resume(folder: str | os.PathLike[str], *, command: Sequence[str] = (), conso
         done = saved["state"]
         if done["epoch"] >= config.epochs:
             sayer(console)(f"finished  all {config.epochs} epochs of {path} were done before; nothing to go on with")
-            return DistillResult(path, done["best_epoch"] + 1, done["best"], _by(options), done["seconds"])
+            return DistillResult(path, done["best_epoch"] + 1, done["best"], options.judged_by, done["seconds"])
         return _run(config, saved, command, console)
 
 
@@ -92,7 +92,7 @@ def _run(config: TrainConfig, saved: dict[str, Any] | None, command: Sequence[st
         state = loop.fit()
         if loop.rank == 0:
             loop.folder.renew_card(state.seconds / 60)
-    return DistillResult(loop.folder.path, state.best_epoch + 1, state.best, _by(options_of(config)), state.seconds)
+    return DistillResult(loop.folder.path, state.best_epoch + 1, state.best, options_of(config).judged_by, state.seconds)
 
 
 def assemble(
@@ -172,10 +172,6 @@ def load_teacher(options: DistillOptions) -> Teacher:
     if options.of_faces:
         return FaceTeacher(options.teacher_size or FACE_SIZE)
     return ModelTeachers(options.teacher, options.teacher_size)
-
-
-def _by(options: DistillOptions) -> str:
-    return "cosine" if options.of_faces else "agreement"
 
 
 def _sizes(teacher: Teacher) -> str:

@@ -99,7 +99,8 @@ def find_inputs(words: Sequence[str], results: Iterable[Path | None] = ()) -> In
     single = len(words) == 1 and len(pictures) == 1 and not films and _named(words[0]).is_file()
     stems = Counter(_whole(path).with_suffix("") for path in files)
     twins = frozenset(path for path in files if stems[_whole(path).with_suffix("")] > 1)
-    return Inputs(pictures, films, tuple(dict.fromkeys(cameras)), root, single, twins, tuple(search.unreadable), tuple(sorted(search.left_out)))
+    left_out = tuple(sorted(search.left_out))
+    return Inputs(pictures, films, tuple(dict.fromkeys(cameras)), root, single, twins, tuple(search.unreadable), left_out)
 
 
 def _named(word: str) -> Path:
