@@ -19,7 +19,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 from evenface.answers import score_answers
 from evenface.cli.main import main
 from evenface.data.manifest import build
-from evenface.errors import ConfigError, DataError, LabelError
+from evenface.errors import ConfigError, DataError, LabelError, StorageError
 from evenface.evaluation.records import read_predictions
 from evenface.runs import compare
 
@@ -113,13 +113,22 @@ def without(rows: list[dict[str, Any]], *names: str) -> list[dict[str, Any]]:
     return [{key: value for key, value in row.items() if key not in names} for row in rows]
 
 
+only_contempt = {"sad": 0, "happy": 0, "neutral": 0, "fear": 0, "contempt": 7}
+
 WRONG = [
     (lambda: without(by_label(), "id"), DataError, "needs a column `id`"),
     (lambda: by_label()[2:], DataError, "no answer for 2 of the 30 faces of tiny test, such as test/0"),
     (lambda: [*by_label(), by_label()[4]], DataError, "answers 2 times for the face test/4"),
     (lambda: without(by_score(), "sad"), DataError, "it lacks sadness"),
     (lambda: [{**row, "sad": -1.0} for row in by_score()], DataError, "not logits"),
-    (lambda: [{**row, "sad": 0, "happy": 0, "neutral": 0} for row in by_score()], DataError, "not all 0"),
+    (lambda: [{**row, "sad": 0, "happy": 0, "neutral": 0, "fear": 0} for row in by_score()], DataError, "not all 0"),
+    (
+        lambda: [{**row, "contempt": 0, **(only_contempt if row["id"] in ("test/3", "test/8") else {})} for row in by_score()],
+        DataError,
+        "answers only contempt, which the data set lacks, for 2 of 30 faces, such as test/3; give one",
+    ),
+    (lambda: [{**row, "p_fear": 1} for row in by_score()], DataError, "has two columns for fear, fear and p_fear; leave one out"),
+    (lambda: [{**row, "happiness": 1} for row in by_score()], DataError, "has two columns for happiness, happy and happiness"),
     (lambda: [{**row, "sad": "much"} for row in by_score()], DataError, "must hold numbers"),
     (lambda: [{**row, "label": "fear"} for row in by_label()], LabelError, "answers fear, which is none"),
     (lambda: [{**row, "label": "tired"} for row in by_label()], LabelError, "tired"),
@@ -136,6 +145,33 @@ def test_what_does_not_fit_is_told_and_nothing_is_written(
     assert not (tmp_path / "scores").exists()
 
 
+@pytest.mark.parametrize(("make", "column"), [(by_score, "sad"), (by_score, "id"), (by_label, "label")])
+def test_a_column_that_comes_twice_is_named(make: Any, column: str, given: dict[str, Any], tmp_path: Path) -> None:
+    file = write(tmp_path / "tool.csv", [{**row, "": "", "again": row[column]} for row in make()])
+    head, rest = file.read_text().split("\n", 1)
+    file.write_text(f"{head.replace('again', column)}\n{rest}")
+    with pytest.raises(DataError, match=rf"tool\.csv has the column {column} twice; leave one out\."):
+        score_answers(file, **given, output=tmp_path / "scores")
+
+
+def test_a_column_of_something_else_may_come_twice(given: dict[str, Any], tmp_path: Path) -> None:
+    file = write(tmp_path / "tool.csv", [{**row, "face ": 0} for row in by_label()])
+    file.write_text(file.read_text().replace("face ", "face", 1))
+    assert score_answers(file, **given, output=tmp_path / "scores").metrics["overall"] == pytest.approx(accuracy_score(TRUE, DECIDED))
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_data_are_read(
+    given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(*_: Any, **__: Any) -> None:
+        raise AssertionError("too late")
+
+    monkeypatch.setattr("evenface.answers.load_manifest", work)
+    file = write(tmp_path / "tool.csv", by_label())
+    with pytest.raises(StorageError, match="cannot be written"):
+        score_answers(file, **given, output=file / "scores")
+
+
 def test_from_the_command_line(given: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file, scores = str(write(tmp_path / "tool.csv", by_score())), str(tmp_path / "scores")
     data = ["--dataset", "manifest", "--data-dir", given["data_dir"]]
@@ -144,7 +180,9 @@ def test_from_the_command_line(given: dict[str, Any], tmp_path: Path, capsys: py
     for words, told in (
         (["evaluate", file, "-o", scores], "--dataset and --data-dir"),
         (["evaluate", file, *data], "the folder -o"),
-        (["evaluate", file, *data, "-o", scores, "--prior", "balanced"], "leave out --tta and --prior"),
+        (["evaluate", file, *data, "-o", scores, "--prior", "balanced"], "leave out --prior."),
+        (["evaluate", file, *data, "-o", scores, "--device", "cpu", "-b", "8"], "leave out --device, --batch-size."),
+        (["evaluate", file, *data, "-o", scores, "--tta", "flip", "--precision", "bf16"], "leave out --tta, --precision."),
         (["evaluate", file, *data, "-o", file], "is a file"),
         (["evaluate", str(tmp_path / "no.csv"), *data, "-o", scores], "There is no"),
         (["compare", scores, scores, "--tta", "flip"], "compare without --tta"),

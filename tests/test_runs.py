@@ -18,6 +18,7 @@ from PIL import Image
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix
 
 from evenface.answers import score_answers
+from evenface.cli.main import main
 from evenface.data.manifest import IMAGE_TYPE, Manifest, build
 from evenface.errors import ConfigError, DataError, LabelError, ModelError, StorageError
 from evenface.labels import BASIC
@@ -286,6 +287,28 @@ def test_runs_on_other_faces_are_no_seeds_of_one_method(run: Path) -> None:
     labels = [m.method for m in compare([run, other], resamples=50)[0].methods]
     assert len(labels) == 2
     assert labels[1] == "ce data_dir=/elsewhere/faces.parquet"
+
+
+def test_runs_of_another_precision_are_another_method(run: Path) -> None:
+    evaluate(run, device="cpu")
+    other = Path(shutil.copytree(run, run.parent / "bf16"))
+    config = yaml.safe_load((other / "config.yaml").read_text())
+    (other / "config.yaml").write_text(yaml.safe_dump(config | {"precision": "bf16"}))
+    assert [m.method for m in compare([run, other], resamples=50)[0].methods] == ["ce precision=fp32", "ce precision=bf16"]
+
+
+@pytest.mark.parametrize(("place", "code", "told"), [("folder", 2, "names a file"), ("file/comparison.json", 1, "cannot be written")])
+def test_a_comparison_that_cannot_be_kept_is_told_before_the_work(
+    place: str, code: int, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work(*_: Any, **__: Any) -> None:
+        raise AssertionError("too late")
+
+    monkeypatch.setattr("evenface.runs.compare", work)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("")
+    assert main(["compare", "a", "b", "-o", str(tmp_path / place)]) == code
+    assert told in capsys.readouterr().err
 
 
 def test_compare_refuses_scores_of_an_older_model(run: Path) -> None:

@@ -597,6 +597,27 @@ def test_scores_on_the_split_of_the_choice_are_told_as_such(study: tuple[Recipe,
     )
 
 
+def test_scores_on_training_faces_are_told_as_such(study: tuple[Recipe, list[Run]], copy: Run) -> None:
+    recipe, _ = study
+    evaluate(copy.folder, split="train", device="cpu", workers=1)
+    notes = collect(dataclasses.replace(recipe, split="train"), [copy], resamples=50).notes
+    assert notes[-1] == "Optimistic: the model learned on the train images themselves; not an estimate for new faces."
+
+
+def test_a_run_that_is_optimistic_by_itself_is_named(study: tuple[Recipe, list[Run]], tmp_path: Path) -> None:
+    """Such as one whose start was distilled on the test images too."""
+    recipe, runs = study
+    copies = plan(recipe, output=tmp_path, only=["ce", "eac"], seeds=[0])
+    for copy in copies:
+        shutil.copytree(runs[0].folder.parent / copy.folder.name, copy.folder)
+    metrics = copies[1].folder / "metrics-test.json"
+    metrics.write_text(json.dumps(json.loads(metrics.read_text()) | {"optimistic": True, "learned_from": True}))
+    notes = collect(recipe, copies, resamples=50).notes
+    assert [note for note in notes if "Optimistic" in note] == [
+        "Optimistic, eac s0: the model learned, without labels, on the test images themselves; not an estimate for new faces."
+    ]
+
+
 def test_a_part_of_the_runs(study: tuple[Recipe, list[Run]], copy: Run, tmp_path: Path) -> None:
     recipe, runs = study
     part = [run for run in runs if run.name != "ce"]

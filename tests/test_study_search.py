@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import statistics
 import sys
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from evenface.cli.study_search import _searched
 from evenface.errors import ConfigError, MissingExtra, TrainingError
 from evenface.report.trials import TrialRow, trials_csv, trials_grid
 from evenface.study import Recipe, Run, Task, plan, read_recipe
@@ -230,6 +232,32 @@ def test_trials_side_by_side_and_after_another_run(tmp_path: Path) -> None:
     assert all(trial.run.after is not None and trial.run.after.name.startswith("ce-s0-") for trial in trials)
     final = with_best(recipe, {"crt": best_of(trials)})
     assert final.after == {best_of(trials).run.name: "ce"}
+
+
+def test_the_table_says_among_how_many_trials_the_best_was_chosen(tmp_path: Path) -> None:
+    pytest.importorskip("optuna", reason="needs Optuna: pip install 'evenface[search]'")
+    runs = {"a": {}, "b": {"method": "eac"}, "c": {"method": "focal"}}
+
+    def said(searched: list[str], count: int) -> str:
+        recipe = recipe_of(tmp_path, runs=runs, search={"runs": searched, "trials": count, "space": {"lr": SPACE["lr"]}, "prune": False})
+        trials = {name: run_search(recipe, name, Trainer()) for name in searched}
+        return _searched(recipe, {name: best_of(each) for name, each in trials.items()}, [len(each) for each in trials.values()])
+
+    assert said(["a"], 1) == "Chosen on validation among 1 trial with the seed 0: a.t0. b, c: not searched for, so a difference may be " \
+        "the search's and not the method's."  # fmt: skip
+    assert re.fullmatch(r"Chosen on validation among 3 trials each with the seed 0: a\.t\d, b\.t\d\. c: not .*", said(["a", "b"], 3))
+    assert re.fullmatch(r"Chosen on validation among 3, 2 trials with the seed 0: b\.t\d, c\.t\d\. a: not .*", said(["b", "c"], 2))
+
+
+def test_a_trial_beyond_those_that_are_asked_for_by_now_is_brought_to_its_end(tmp_path: Path) -> None:
+    pytest.importorskip("optuna", reason="needs Optuna: pip install 'evenface[search]'")
+    trainer = Trainer()
+    trainer.stops_at = 2
+    with pytest.raises(TrainingError, match="Stopped"):
+        run_search(recipe_of(tmp_path, search={"trials": 3}), "rbcf", trainer)
+    news: list[str] = []
+    assert len(run_search(recipe_of(tmp_path, search={"trials": 2}), "rbcf", Trainer(), say=news.append)) == 3
+    assert [line.partition(":")[0] for line in news] == ["trial 3 of 3"]
 
 
 def test_a_run_and_the_one_that_it_starts_from_are_not_searched_for_together(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from evenface.evaluation.records import (
     write_metrics,
     write_predictions,
 )
+from evenface.files import require_writable
 from evenface.labels import canonical
 from evenface.training.config import TrainConfig
 from evenface.training.data import load_manifest
@@ -74,11 +75,14 @@ def score_answers(
 
     Raises:
         ConfigError: an output that is a file.
-        DataError: no such file, a face of the split without an answer or with two, or columns missing.
+        DataError: no such file, a face of the split without an answer or with two, columns missing or given twice, or a face of which
+            all scores are for expressions that the data set lacks.
         LabelError: a decision that is none of the data set's expressions.
+        StorageError: the scores cannot be written there.
     """
     path, where = Path(file), Path(output)
     require_own_place(where)
+    require_writable(where)
     table = _read(path)
     protocol: Any = "validation" if split == "validation" else "paper"  # nothing is set aside but where it is asked for
     manifest = load_manifest(TrainConfig(dataset=dataset, data_dir=data_dir, protocol=protocol))
@@ -134,7 +138,23 @@ def _read(path: Path) -> pa.Table:
         raise DataError(f"{path} cannot be read as a table ({str(error).splitlines()[0]}).") from error
     if "id" not in table.column_names:
         raise DataError(f"{path} needs a column `id` with the data set's name of each face; it has {', '.join(table.column_names)}.")
+    _columns(table, path)  # refused before the data are read
     return table
+
+
+def _columns(table: pa.Table, path: Path) -> dict[str, str]:
+    """The names of the columns that count, by what they hold: `id`, `label` or an expression."""
+    found: dict[str, str] = {}
+    for column in table.column_names:
+        try:
+            what = column if column in ("id", "label") else canonical(column.removeprefix("p_"))
+        except LabelError:
+            continue  # a column of something else
+        if what in found:
+            both = f"the column {column} twice" if column == found[what] else f"two columns for {what}, {found[what]} and {column}"
+            raise DataError(f"{path} has {both}; leave one out.")
+        found[what] = column
+    return found
 
 
 def _rows_of(ids: Sequence[str], table: pa.Table, path: Path, what: str) -> list[int]:
@@ -155,19 +175,13 @@ def _rows_of(ids: Sequence[str], table: pa.Table, path: Path, what: str) -> list
 
 def _probabilities(table: pa.Table, names: Sequence[str], path: Path) -> np.ndarray:
     """(n, L) float32, each row sums to 1; 0 and 1 where only decisions are given."""
-    columns = {}
-    for column in table.column_names:
-        try:
-            columns[canonical(column.removeprefix("p_"))] = column
-        except LabelError:
-            continue  # a column of something else
+    columns = _columns(table, path)
     absent = [name for name in names if name not in columns]
     if not absent:
-        try:
-            scores = np.stack([table[columns[name]].to_numpy().astype(np.float64) for name in names], axis=1)
-        except (ValueError, TypeError, pa.ArrowInvalid) as error:
-            raise DataError(f"{path}: the columns of the expressions must hold numbers ({error}).") from error
+        scores = np.stack([_numbers(table, columns[name], path) for name in names], axis=1)
         sums = scores.sum(axis=1, keepdims=True)
+        lacking = {name: column for name, column in columns.items() if name not in (*names, "id", "label")}
+        _require_kept(table, lacking, np.flatnonzero((scores == 0).all(axis=1)), path)
         if not (np.isfinite(scores).all() and (scores >= 0).all() and (sums > 0).all()):
             raise DataError(f"{path}: the scores of a face must be numbers from 0 on that are not all 0; give probabilities, not logits.")
         shares: np.ndarray = scores / sums
@@ -182,3 +196,29 @@ def _probabilities(table: pa.Table, names: Sequence[str], path: Path) -> np.ndar
             raise LabelError(f"{path} answers {label}, which is none of the data set's expressions {', '.join(names)}.")
         decided[row, position[name]] = 1.0
     return decided
+
+
+def _require_kept(table: pa.Table, lacking: Mapping[str, str], empty: np.ndarray, path: Path) -> None:
+    """Refuses faces of which a tool says nothing but expressions that the data set lacks.
+
+    Args:
+        lacking: expression -> column of those.
+        empty: rows whose scores for the data set's own expressions are all 0.
+    """
+    given = {name: _numbers(table, column, path)[empty] > 0 for name, column in lacking.items()} if empty.size else {}
+    only = [name for name, there in given.items() if there.any()]
+    if only:
+        faces = empty[np.any([given[name] for name in only], axis=0)]
+        raise DataError(
+            f"{path} answers only {' or '.join(only)}, which the data set lacks, for {len(faces)} of {table.num_rows} faces, such as "
+            f"{table['id'][int(faces[0])]}; give one of the data set's expressions a score above 0 there."
+        )
+
+
+def _numbers(table: pa.Table, column: str, path: Path) -> np.ndarray:
+    """(n,) float64."""
+    try:
+        found: np.ndarray = table[column].to_numpy().astype(np.float64)
+    except (ValueError, TypeError, pa.ArrowInvalid) as error:
+        raise DataError(f"{path}: the columns of the expressions must hold numbers ({error}).") from error
+    return found

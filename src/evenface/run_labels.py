@@ -12,7 +12,7 @@ from evenface.model_folder import ModelConfig
 from evenface.training.config import TrainConfig, load_config
 
 
-_NO_METHOD = ("seed", "output", "device", "workers", "store", "save_minutes", "tensorboard", "watch", "precision")
+_NO_METHOD = ("seed", "output", "device", "workers", "store", "save_minutes", "tensorboard", "watch")
 
 
 def labels_of(runs: Sequence[tuple[Path, TrainConfig, ModelConfig]]) -> list[str]:

@@ -320,7 +320,9 @@ def _predictions(part: Manifest, whole: Manifest, split: str, about: ModelConfig
 
 
 def _as_papers_report(log: Path) -> dict[str, Any] | None:
-    """Scores of test epochs the ways papers give them: the last one, the best one (by the run's `select`), the mean of the last five."""
+    """Scores of test epochs the ways papers give them: the last one, the best one (by the run's `select`), the mean of the last five (of
+    all, where there are fewer).
+    """
     if not log.exists():
         return None
     rows = list(csv.DictReader(log.read_text().splitlines()))

@@ -189,11 +189,14 @@ def test_other_data_have_a_section_of_their_own(run: Path, config: dict[str, Any
 
 
 def test_the_papers_protocol_shows_the_epochs_as_papers_do(run: Path, config: dict[str, Any]) -> None:
-    epochs = {name: {"overall": 0.9, "mean_recall": rate} for name, rate in (("last", 0.5), ("best", 0.6), ("last_5", 0.55))}
+    epochs: dict[str, Any] = {
+        name: {"overall": 0.9, "mean_recall": rate} for name, rate in (("last", 0.5), ("best", 0.6), ("last_5", 0.55))
+    }
+    epochs["last_5"]["epochs"] = [1, 2, 3]
     write_metrics(run / "metrics-test.json", metrics_of(CONFUSION, optimistic=True, paper=epochs))
     config["selection"] = {**config["selection"], "split": "test", "protocol": "paper"}
     text = card(gather(run, config))
-    assert "last epoch 90.0 / 50.0, best epoch 90.0 / 60.0, mean of the last five 90.0 / 55.0." in text
+    assert "last epoch 90.0 / 50.0, best epoch 90.0 / 60.0, mean of the last 3 90.0 / 55.0." in text
     assert "optimistic on test, since it was chosen there" in text
     assert "(optimistic: the epoch was chosen on these faces)" in text
 

@@ -165,6 +165,10 @@ def test_a_search_from_the_list_to_the_table(cli: Any, faces: Path, monkeypatch:
     assert "To come" not in cli("study", file, "--dry-run").out
     assert "To come" in cli("study", file, "--dry-run", "--seeds", "0,1").out
     assert len(scores_of("test")) == 2  # the other trial never saw test
+    fewer = recipe(faces, search={"runs": ["eac"], "trials": 1, "space": {"lr": {"low": 1e-4, "high": 1e-2, "log": True}}})
+    assert "To come" not in cli("study", fewer, "--dry-run").out  # asked for once both were there
+    assert cli("study", fewer).code == 0
+    assert said in Path("runs/small/table.md").read_text()  # it is still the best of two
 
 
 def scores_of(split: str) -> list[float]:
@@ -208,6 +212,7 @@ def test_a_start_that_is_still_in_training_is_told_at_once(cli: Any, faces: Path
 def test_what_is_refused(cli: Any, faces: Path, tmp_path: Path) -> None:
     file = recipe(faces)
     cli("study").refused(2, "required: RECIPE")
+    assert "(on each machine; of a search in all)" in " ".join(cli("study", "--help").out.split())
     cli("study", "nowhere.yaml").refused(2, "recipe nowhere.yaml cannot be read")
     cli("study", file, "--seeds", "a").refused(2, "--seeds takes whole numbers with commas between them")
     cli("study", file, "--seeds", "1,1").refused(2, "different whole numbers")

@@ -88,12 +88,23 @@ def test_seeds_are_grouped_and_paired() -> None:
 
 
 def test_other_seeds_are_drawn_apart() -> None:
-    found = compare_runs([run("ce", 0, 0.6), run("ce", 1, 0.6), run("rbcf", 5, 0.8)], resamples=100)
+    found = compare_runs([run("ce", 0, 0.6), run("ce", 1, 0.6), run("rbcf", 5, 0.8), run("rbcf", 6, 0.8)], resamples=100)
     assert found.pairs[0].mcnemar == ()
     assert found.pairs[0].seeds == ()
-    assert any("drawn apart" in note for note in found.notes)
+    assert any("drawn apart, which widens the interval" in note for note in found.notes)
+    assert not any("too narrow" in note for note in found.notes)
     single = compare_runs([run("ce", 0, 0.6), run("rbcf", 5, 0.8)], resamples=100)
     assert len(single.pairs[0].mcnemar) == 1  # one training of each is a pair
+
+
+@pytest.mark.parametrize(("ce", "rbcf", "single"), [((0, 1, 2), (5,), "rbcf"), ((5,), (0, 1, 2), "ce"), ((0, 1), (0,), "rbcf")])
+def test_one_seed_against_several_has_too_narrow_an_interval(ce: tuple[int, ...], rbcf: tuple[int, ...], single: str) -> None:
+    found = compare_runs([*(run("ce", s, 0.6) for s in ce), *(run("rbcf", s, 0.8) for s in rbcf)], resamples=100)
+    assert [note for note in found.notes if "interval" in note] == [
+        f"rbcf against ce: {single} has one seed, so how far its trainings lie apart is not in the interval; "
+        "that is too narrow, and p too small."
+    ]
+    assert found.pairs[0].mcnemar == ()
 
 
 def test_three_methods_get_holms_correction() -> None:
@@ -137,7 +148,7 @@ def test_runs_that_cannot_be_compared() -> None:
         align([a, dataclasses.replace(b, ids=("other", *b.ids[1:]))])
     with pytest.raises(DataError, match="true label of 1 images"):
         align([a, dataclasses.replace(b, true=np.where(np.arange(80) == 0, 1, TRUE))])
-    with pytest.raises(ConfigError, match="both 'ce' with seed 0"):
+    with pytest.raises(ConfigError, match=r"both 'ce' with seed 0; leave one out\.$"):
         compare_runs([a, dataclasses.replace(run("ce", 0, 0.7), name="copy")])
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from evenface.calibration import fit_calibration
 from evenface.report.gather import Scores, find_runs, read_scores
+from evenface.report.parts.faces import doubtful
 from evenface.report.parts.maps import LESS, MORE, overlay, typical
 from evenface.report.parts.meaning import calibrated
 from evenface.report.parts.part import Context
@@ -73,6 +76,15 @@ def test_a_typical_face_is_right_everywhere_and_of_middling_score(scores: Scores
         members = [k for k in range(len(scores.true)) if scores.true[k] == c]
         good = [k for k in members if all(answers[k] == c for answers in scores.predicted)] or members
         assert i == sorted(good, key=lambda k: mean[k])[len(good) // 2]
+
+
+@pytest.mark.parametrize("order", [("test", "train"), ("train", "test"), ("test", "validation")])
+def test_doubts_of_training_faces_come_with_a_warning_wherever_they_stand(order: tuple[str, str], scores: Scores) -> None:
+    context = Context(scores.runs, [dataclasses.replace(scores, split=split) for split in order], "none", "model", 100)
+    html = doubtful(context, [(None, "No faces here.")] * 2).section.html
+    warned = ["Beware: these are training faces" in part for part in html.split("The same on ")]
+    assert warned == [split == "train" for split in order]
+    assert "These faces were not trained on" not in html
 
 
 def test_what_speaks_for_a_class_is_orange_and_what_speaks_against_it_blue() -> None:

@@ -258,6 +258,7 @@ def test_old_runs_without_an_environment(made: Made, tmp_path: Path) -> None:
         (["nowhere"], "nowhere does not exist"),
         (["RUN", "-o", "report.txt"], "names the page"),
         (["RUN", "--split", "dev"], "Unknown split 'dev'"),
+        (["RUN", "--split", "test, test"], "--split names test twice"),
         (["RUN", "--resamples", "5"], "--resamples must be at least 100"),
         (["RUN", "--prior", "balanced"], "evenface evaluate RUN --split test --prior balanced"),
         (["RUN", "-b", "0"], "--batch-size"),

@@ -76,12 +76,14 @@ def test_what_was_chosen_on_these_images_is_tagged() -> None:
     assert "optimistic" not in per_class_table(metrics(optimistic=False, protocol="paper")).text()
 
 
-def test_the_papers_way_of_reporting_is_told() -> None:
+@pytest.mark.parametrize(("epochs", "told"), [([1, 2, 3, 4, 5], "five"), ([6, 7, 8, 9, 10], "five"), ([1, 2, 3], "3"), ([1], "1")])
+def test_the_papers_way_of_reporting_is_told(epochs: list[int], told: str) -> None:
     paper = {
-        key: {"epochs": [1], "overall": 0.5, "mean_recall": value} for key, value in (("last", 0.25), ("best", 0.5), ("last_5", 0.375))
+        key: {"epochs": which, "overall": 0.5, "mean_recall": value}
+        for key, which, value in (("last", epochs[-1:], 0.25), ("best", epochs[:1], 0.5), ("last_5", epochs, 0.375))
     }
     text = " ".join(per_class_table(metrics(optimistic=True, paper=paper)).text().split())
-    assert "last epoch 50.0 / 25.0, best epoch 50.0 / 50.0, mean of the last five 50.0 / 37.5" in text
+    assert f"last epoch 50.0 / 25.0, best epoch 50.0 / 50.0, mean of the last {told} 50.0 / 37.5" in text
 
 
 def test_duplicates_are_told() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from evenface.cards.facts import Facts, Scores, setting, setting_order
 from evenface.cards.markdown import percent, rate, table
 from evenface.evaluation.records import why_optimistic
+from evenface.report.tables import paper_note
 
 
 TITLES = {"overall": "overall", "mean_recall": "mean recall", "macro_f1": "macro F1"}
@@ -66,15 +67,7 @@ def _remarks(scores: Scores) -> list[str]:
         found.append(f"No face of {', '.join(empty)}: left out of the means.")
     if scores.get("optimistic"):
         found.append(f"Optimistic: {why_optimistic(scores)} on these {scores['split']} faces; no estimate for new ones.")
-    if scores.get("paper"):
-        found.append(_as_papers(scores["paper"]))
-    return found
-
-
-def _as_papers(paper: Mapping[str, Any]) -> str:
-    names = {"last": "last epoch", "best": "best epoch", "last_5": "mean of the last five"}
-    parts = [f"{title} {percent(paper[key]['overall'])} / {percent(paper[key]['mean_recall'])}" for key, title in names.items()]
-    return f"Test epochs as papers report them, overall / mean recall, without an interval: {', '.join(parts)}."
+    return found + paper_note(scores)
 
 
 def confusion_section(scores: Scores, counts: Mapping[str, int] | None) -> str:

@@ -31,11 +31,16 @@ def run(args: argparse.Namespace) -> int:
     from evenface.cli.output import console
     from evenface.errors import ConfigError
     from evenface.evaluation.records import plain, write_metrics
+    from evenface.files import require_writable
     from evenface.report.tables import comparison_table, methods_table
     from evenface.runs import compare
 
     if args.resamples < 100:
         raise ConfigError("--resamples must be at least 100 for an interval to mean anything.")
+    if args.output is not None:  # told now, and not after the work
+        if args.output.is_dir():
+            raise ConfigError(f"{args.output} is a folder; -o/--output names a file.")
+        require_writable(args.output.parent)
     comparison, counts = compare(
         args.runs,
         split=args.split,

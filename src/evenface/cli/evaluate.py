@@ -80,8 +80,12 @@ def _answers(args: argparse.Namespace) -> int:
 
     if args.dataset is None or args.output is None:
         raise ConfigError("Answers are scored on the faces of --dataset and --data-dir, and the scores go to the folder -o; give them.")
-    if (args.tta, args.prior) != ("none", "model"):
-        raise ConfigError("Answers are scored as they are; leave out --tta and --prior.")
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)  # for the defaults
+    of_a_model = ("tta", "prior", "device", "precision", "batch_size")
+    idle = [f"--{name.replace('_', '-')}" for name in of_a_model if getattr(args, name) != parser.get_default(name)]
+    if idle:
+        raise ConfigError(f"Answers are scored as they are; leave out {', '.join(idle)}.")
     given = {"dataset": args.dataset, "data_dir": args.data_dir, "split": args.split, "workers": args.workers}
     return _show(score_answers(args.target, **given, output=args.output, command=["evenface", *sys.argv[1:]]))
 

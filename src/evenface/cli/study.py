@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=1,
         metavar="N",
-        help="trainings side by side (on each machine), each on its share of the cores (default: 1)",
+        help="trainings side by side (on each machine; of a search in all), each on its share of a machine's cores (default: 1)",
     )
     parser.add_argument(
         "--engine", choices=["local", "ray"], default="local", help="processes here, or tasks of a Ray cluster (extra: ray)"
@@ -85,13 +85,13 @@ def run(args: argparse.Namespace) -> int:
     if recipe.search is not None:
         if args.init is not None:
             raise ConfigError("--init goes with no search; change the `init` of the recipe.")
-        from evenface.cli.study_search import found_best, searched_note
+        from evenface.cli.study_search import found_best
 
-        best = found_best(recipe, args, output, out, command)
-        if best is None:
+        found = found_best(recipe, args, output, out, command)
+        if found is None:
             return 0
-        searched = (searched_note(recipe, best),)
-        recipe = best
+        recipe, note = found
+        searched = (note,)
     seeds = None if args.seeds is None else numbers(args.seeds)
     whole = plan(recipe, data_dir=args.data_dir, init=args.init, seeds=seeds, output=output)
     only = None if args.only is None else [name.strip() for name in args.only.split(",")]

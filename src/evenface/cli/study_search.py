@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from rich.console import Console
 
@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from evenface.study.space import Search
 
 
-def found_best(recipe: Recipe, args: argparse.Namespace, output: Path, out: Console, command: Sequence[str]) -> Recipe | None:
+def found_best(recipe: Recipe, args: argparse.Namespace, output: Path, out: Console, command: Sequence[str]) -> tuple[Recipe, str] | None:
     """Makes the trials that are missing and prints them; with --dry-run it lists what there is, and gives None.
+
+    Returns:
+        The recipe with the best trials in place, and what a reader of its table must know.
 
     Raises:
         ConfigError: --only, of which a search knows nothing.
@@ -44,7 +47,8 @@ def found_best(recipe: Recipe, args: argparse.Namespace, output: Path, out: Cons
         return None
     for split in (SPLIT, recipe.split):
         check_data(plan(recipe, data_dir=args.data_dir, output=output), split)
-    best = {}
+    best: dict[str, Trial] = {}
+    counts = []
     for name in search.runs:
         try:
             trials = run_search(
@@ -61,23 +65,23 @@ def found_best(recipe: Recipe, args: argparse.Namespace, output: Path, out: Cons
             raise TrainingError(f"{error} Go on with: {shlex.join(command)}") from error
         _print(out, recipe, name, search, trials)
         best[name] = best_of(trials)
+        counts.append(len(trials))
         _write(out, name, search, trials, best[name], output)
-    return with_best(recipe, best)
+    return with_best(recipe, best), _searched(recipe, best, counts)
 
 
-def searched_note(recipe: Recipe, best: Recipe) -> str:
+def _searched(recipe: Recipe, best: Mapping[str, Trial], counts: Sequence[int]) -> str:
     """What a reader of the final table must know: which runs were chosen among how many, and that the others were not.
 
     Args:
-        recipe: as it was read.
-        best: what `found_best` made of it.
+        best: of each run that was searched for.
+        counts: their trials.
     """
-    search = recipe.search
-    assert search is not None, "asked for by a recipe with one"
-    names = dict(zip(recipe.runs, best.runs, strict=True))
-    chosen = ", ".join(names[run] for run in search.runs)
-    trials = f"{search.trials} trial{'s' if search.trials > 1 else ''}{' each' if len(search.runs) > 1 else ''}"
-    others = [run for run in recipe.runs if run not in search.runs]
+    chosen = ", ".join(trial.run.name for trial in best.values())
+    same = len(set(counts)) == 1
+    numbers = counts[:1] if same else counts
+    trials = f"{', '.join(map(str, numbers))} trial{'s' if max(counts) > 1 else ''}{' each' if same and len(counts) > 1 else ''}"
+    others = [run for run in recipe.runs if run not in best]
     rest = f" {', '.join(others)}: not searched for, so a difference may be the search's and not the method's." if others else ""
     return f"Chosen on validation among {trials} with the seed {recipe.seeds[0]}: {chosen}.{rest}"
 
@@ -132,7 +136,8 @@ def _price(out: Console, recipe: Recipe, search: Search, args: argparse.Namespac
     from evenface.study.search import SPLIT, best_of, trials_of, with_best
 
     found = {name: trials_of(recipe, name, data_dir=args.data_dir, output=output) for name in search.runs}
-    missing = {name: search.trials - sum(trial.recall is not None for trial in trials) for name, trials in found.items()}
+    # All that are drawn are brought to their end, also where fewer are asked for by now.
+    missing = {name: max(search.trials, len(each)) - sum(trial.recall is not None for trial in each) for name, each in found.items()}
     before = [trial.run for trials in found.values() for trial in trials if trial.state == "done"]
     seeds = None if args.seeds is None else numbers(args.seeds)
     known_best = not any(missing.values())

@@ -174,7 +174,7 @@ def compare_runs(runs: Sequence[RunPredictions], *, without_duplicates: bool = F
         seeds_a, seeds_b = [runs[i].seed for i in first], [runs[i].seed for i in members]
         paired = seeds_a == seeds_b or len(first) == len(members) == 1
         if not paired:
-            notes.append(f"{label} and {baseline} have different seeds; their trainings were drawn apart, which widens the interval.")
+            notes.append(_apart(label, seeds_b, baseline, seeds_a))
         a, b = predicted[:, first], predicted[:, members]
         found = paired_bootstrap(true, a, b, len(names), resamples=resamples, seed=seed, pair_seeds=paired)
         exact = tuple(mcnemar_exact(a[:, s] == true, b[:, s] == true) for s in range(len(first))) if paired else ()
@@ -260,6 +260,17 @@ def method_labels(
     return labels
 
 
+def _apart(label: str, seeds: Sequence[int], baseline: str, others: Sequence[int]) -> str:
+    """What a reader must know of an interval where trainings could not be paired by seed."""
+    if 1 not in (len(seeds), len(others)):
+        return f"{label} and {baseline} have different seeds; their trainings were drawn apart, which widens the interval."
+    single = label if len(seeds) == 1 else baseline
+    return (
+        f"{label} against {baseline}: {single} has one seed, so how far its trainings lie apart is not in the interval; "
+        "that is too narrow, and p too small."
+    )
+
+
 def _groups(runs: Sequence[RunPredictions]) -> dict[str, list[int]]:
     """Columns of each method, by seed; methods in order of first mention."""
     groups: dict[str, list[int]] = {}
@@ -270,8 +281,7 @@ def _groups(runs: Sequence[RunPredictions]) -> dict[str, list[int]]:
         for left, right in itertools.pairwise(members):
             if runs[left].seed == runs[right].seed:
                 raise ConfigError(
-                    f"The runs {runs[left].name} and {runs[right].name} are both '{label}' with seed {runs[left].seed}; "
-                    "leave one out, or give them different labels if they are different methods."
+                    f"The runs {runs[left].name} and {runs[right].name} are both '{label}' with seed {runs[left].seed}; leave one out."
                 )
     return groups
 

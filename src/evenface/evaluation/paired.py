@@ -15,8 +15,9 @@ the smallest level at which the percentile interval leaves out 0, with the obser
 that p is never 0. Ties at 0 count on both sides: two models with equal predictions get p = 1.
 
 **Several seeds**: each resample also draws trainings (`over_seeds`), paired by seed where both methods have the same seeds, else for
-each method apart. With one training of each, the result speaks of these two sets of weights, not of the methods. With three, the
-spread over trainings is itself known badly; read p near 0.05 with care and add seeds.
+each method apart. With one training of each, the result speaks of these two sets of weights, not of the methods. With one of a single
+method, its spread is not in the interval, which is too narrow, and p is too small. With three, the spread over trainings is itself known
+badly; read p near 0.05 with care and add seeds.
 """
 
 from __future__ import annotations

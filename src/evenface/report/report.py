@@ -138,9 +138,12 @@ def _check(path: Path, splits: Sequence[str] | None, tta: str, prior: str, resam
         raise ConfigError(unknown_name("prior", prior, PRIORS))
     if resamples < 100:
         raise ConfigError("--resamples must be at least 100 for an interval to mean anything.")
-    for split in splits or ():
+    named = list(splits or ())
+    for split in named:
         if split not in SPLITS:
             raise ConfigError(unknown_name("split", split, SPLITS))
+        if named.count(split) > 1:
+            raise ConfigError(f"--split names {split} twice; name each split once.")
     try:  # told now, and not after minutes of work
         path.parent.mkdir(parents=True, exist_ok=True)
         if not os.access(path.parent, os.W_OK):

@@ -206,7 +206,7 @@ def _optimistic(metrics: Mapping[str, Any]) -> str:
 
 def _optimistic_note(metrics: Mapping[str, Any]) -> list[str]:
     text = f"Optimistic: {why_optimistic(metrics)} on these {metrics['split']} images; not an estimate for new faces."
-    return [text] * bool(_optimistic(metrics)) + _paper_note(metrics)
+    return [text] * bool(_optimistic(metrics)) + paper_note(metrics)
 
 
 def _cut_note(metrics: Mapping[str, Any]) -> list[str]:
@@ -225,12 +225,13 @@ def _cut(alignment: Mapping[str, Any] | str) -> str:
     return f"{alignment['template']}" + (f" with a margin of {alignment['margin']:g}" if alignment.get("margin") else "")
 
 
-def _paper_note(metrics: Mapping[str, Any]) -> list[str]:
+def paper_note(metrics: Mapping[str, Any]) -> list[str]:
     """The test epochs as papers report them; points of the log, for which there is no interval."""
     found = metrics.get("paper")
     if not found:
         return []
-    names = {"last": "last epoch", "best": "best epoch", "last_5": "mean of the last five"}
+    count = len(found["last_5"]["epochs"])  # fewer where there were fewer
+    names = {"last": "last epoch", "best": "best epoch", "last_5": f"mean of the last {'five' if count == 5 else count}"}
     parts = [f"{title} {percent(found[key]['overall'])} / {percent(found[key]['mean_recall'])}" for key, title in names.items()]
     return [f"Test epochs as papers report them, overall / mean recall, without an interval: {', '.join(parts)}."]
 

@@ -16,10 +16,10 @@ import numpy as np
 
 from evenface.errors import DataError
 from evenface.evaluation.compare import Comparison, MethodScores, PairedComparison, RunPredictions, compare_runs
-from evenface.evaluation.records import read_predictions
+from evenface.evaluation.records import read_metrics, read_predictions, why_optimistic
 from evenface.model_folder import read_config
 from evenface.report.paper.scored import Part, Scored
-from evenface.runs import chosen_on, stem_of
+from evenface.runs import stem_of
 from evenface.study.layout import entries_of
 from evenface.study.plan import Run
 from evenface.study.recipe import Recipe
@@ -113,11 +113,13 @@ def collect(recipe: Recipe, runs: Sequence[Run], *, without_duplicates: bool = F
     missing = tuple(str(run) for run in runs if run not in done)
     if missing:
         notes.append(f"Not there yet: {', '.join(missing)}.")
-    models = [read_config(run.folder / "best", weights=False) for run in done]
-    if any(chosen_on(model, recipe.split) for model in models):
-        notes.append(f"Optimistic: the epoch was chosen on the {recipe.split} images themselves; not an estimate for new faces.")
-    if met := [str(run) for run, model in zip(done, models, strict=True) if model.dataset in model.learned_whole]:
-        notes.append(f"Optimistic: the start of {', '.join(met)} was distilled on these very images too (--all-splits).")
+    optimistic: dict[str, list[str]] = {}
+    for run in done:
+        if why := why_optimistic(read_metrics(run.folder / f"metrics-{stem_of(recipe.split, recipe.tta)}.json")):
+            optimistic.setdefault(why, []).append(str(run))
+    for why, names in optimistic.items():
+        which = "" if len(names) == len(done) else f", {', '.join(names)}"
+        notes.append(f"Optimistic{which}: {why} on the {recipe.split} images themselves; not an estimate for new faces.")
     return StudyResult(tables, missing, tuple(notes))
 
 

@@ -103,7 +103,7 @@ def run_search(
         if not open_:
             return trials
         for trial in open_:
-            say(f"trial {trial.number + 1} of {search.trials}: {in_words(trial.values)}")
+            say(f"trial {trial.number + 1} of {max(search.trials, len(trials))}: {in_words(trial.values)}")
         runs = [run for trial in open_ for run in book.runs(trial.values, trial.number)]
         unique = list({run.folder: run for run in runs}.values())
         by_folder = {trial.run.folder.resolve(): trial for trial in open_}

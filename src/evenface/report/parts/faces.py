@@ -125,19 +125,20 @@ def doubtful(context: Context, found: Sequence[tuple[Faces | None, str]]) -> Par
             for i, v in zip(order, votes, strict=True)
         ]
         tables[f"doubtful-{scores.split}"] = csv_text(("id", "label", "doubt", "answer", "p_answer", "votes"), rows)
+        beware = ""
+        if scores.split == "train":
+            beware = paragraph("Beware: these are training faces, whose labels the model was fitted to. It doubts them too little.", "warn")
         if faces is None:
-            return paragraph(reason)
+            return beware + paragraph(reason)
         who = "the training" if len(scores.runs) == 1 else f"all {len(scores.runs)} trainings, as a mean"
         count = min(DOUBTFUL, len(order))
         said = paragraph(f"The {count} of {len(order):,} {scores.split} faces whose label is least likely to {who}.", "note")
-        return said + gallery_html([_doubt(scores, faces, p, int(i)) for i in order[:DOUBTFUL]])
+        return beware + said + gallery_html([_doubt(scores, faces, p, int(i)) for i in order[:DOUBTFUL]])
 
     text = paragraph(
         "The labels that the model believes least: 1 minus the score of the given label. A hint, no proof: the model may be what is wrong. "
-        "These faces were not trained on; on training faces a model has seen the labels and doubts them too little."
+        "Faces of test and validation were not trained on; on training faces a model has seen the labels and doubts them too little."
     )
-    if context.main.split == "train":
-        text = paragraph("Beware: these are training faces, whose labels the model was fitted to. It doubts them too little.", "warn")
     return Part(Section("Most doubtful labels", "doubtful", text + _splits(context, found, draw)), (), tables)
 
 
