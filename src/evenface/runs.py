@@ -35,6 +35,7 @@ from evenface.evaluation.metrics import AGGREGATES
 from evenface.evaluation.records import (
     Evaluation,
     Predictions,
+    optimistic_notes,
     read_metrics,
     read_predictions,
     summarise,
@@ -196,11 +197,12 @@ def compare(
     options: list[tuple[Path, TrainConfig, ModelConfig]] = []
     table: list[RunPredictions] = []
     counts: dict[str, int] | None = None
-    optimistic: dict[str, list[str]] = {}
+    whys: dict[str, str] = {}
     for entry in runs:
         answers = scored_answers(Path(entry), split, tta, prior)
         if answers is not None:  # another tool's: its folder's name stands for its method
             table.append(RunPredictions.of(str(entry), Path(entry).resolve().name, 0, answers))
+            whys[str(entry)] = ""
             continue
         config, folder, model_path = find_model(Path(entry))
         if config is None or folder != Path(entry):
@@ -215,17 +217,13 @@ def compare(
             raise ConfigError(f"{folder} {what}; run: evenface evaluate {folder} --split {split}{flag}")
         about = read_config(model_path, weights=False)
         counts = counts or about.train_counts
-        if why := why_optimistic(read_metrics(folder / f"metrics-{stem}.json")):
-            optimistic.setdefault(why, []).append(str(folder))
+        whys[str(folder)] = why_optimistic(read_metrics(folder / f"metrics-{stem}.json"))
         options.append((folder, config, about))
         table.append(RunPredictions.of(str(folder), "", config.seed, read_predictions(file)))
     labels = iter(labels_of(options) if options else ())
     table = [run if run.method else dataclasses.replace(run, method=next(labels)) for run in table]
     comparison = compare_runs(table, without_duplicates=without_duplicates, resamples=resamples)
-    notes = [
-        f"Optimistic, {', '.join(names)}: {why} on these very images; not an estimate for new faces." for why, names in optimistic.items()
-    ]
-    return dataclasses.replace(comparison, notes=(*comparison.notes, *notes)), counts
+    return dataclasses.replace(comparison, notes=(*comparison.notes, *optimistic_notes(whys, "these very images"))), counts
 
 
 def model_card(target: str | os.PathLike[str]) -> str:

@@ -108,6 +108,21 @@ def why_optimistic(metrics: Mapping[str, Any]) -> str:
     return "the epoch was chosen" if metrics.get("prior", "model") == "model" else "the epoch was chosen or the calibration fitted"
 
 
+def optimistic_notes(whys: Mapping[str, str], images: str) -> list[str]:
+    """A sentence for each reason; whose scores it concerns is said where it is not all.
+
+    Args:
+        whys: run -> what `why_optimistic` says of its scores.
+        images: what they were scored on, in words.
+    """
+    notes = []
+    for why in dict.fromkeys(filter(None, whys.values())):
+        names = [name for name, reason in whys.items() if reason == why]
+        which = "" if len(names) == len(whys) else f", {', '.join(names)}"
+        notes.append(f"Optimistic{which}: {why} on {images}; not an estimate for new faces.")
+    return notes
+
+
 def write_predictions(path: str | os.PathLike[str], predictions: Predictions) -> None:
     """Writes the Parquet file aside, then renames it.
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from evenface.errors import DataError
 from evenface.evaluation.compare import Comparison, MethodScores, PairedComparison, RunPredictions, compare_runs
-from evenface.evaluation.records import read_metrics, read_predictions, why_optimistic
+from evenface.evaluation.records import optimistic_notes, read_metrics, read_predictions, why_optimistic
 from evenface.model_folder import read_config
 from evenface.report.paper.scored import Part, Scored
 from evenface.runs import stem_of
@@ -113,13 +113,8 @@ def collect(recipe: Recipe, runs: Sequence[Run], *, without_duplicates: bool = F
     missing = tuple(str(run) for run in runs if run not in done)
     if missing:
         notes.append(f"Not there yet: {', '.join(missing)}.")
-    optimistic: dict[str, list[str]] = {}
-    for run in done:
-        if why := why_optimistic(read_metrics(run.folder / f"metrics-{stem_of(recipe.split, recipe.tta)}.json")):
-            optimistic.setdefault(why, []).append(str(run))
-    for why, names in optimistic.items():
-        which = "" if len(names) == len(done) else f", {', '.join(names)}"
-        notes.append(f"Optimistic{which}: {why} on the {recipe.split} images themselves; not an estimate for new faces.")
+    whys = {str(run): why_optimistic(read_metrics(run.folder / f"metrics-{stem_of(recipe.split, recipe.tta)}.json")) for run in done}
+    notes += optimistic_notes(whys, f"the {recipe.split} images themselves")
     return StudyResult(tables, missing, tuple(notes))
 
 
