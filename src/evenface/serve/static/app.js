@@ -26,6 +26,7 @@ const state = { items: [], current: 0, face: null, prior: "", classes: [], words
 const item = () => state.items[state.current];
 const reduced = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
+const told = ({ error, result }) => (error ? error.message : spoken(result));
 const counted = ({ faces }) => (faces.length ? plural(faces.length, "face") : "no face");
 
 function say(text) {
@@ -100,7 +101,7 @@ async function work(keep = false) {
   };
   await Promise.all(Array.from({ length: AT_ONCE }, next));
   if (run.signal.aborted) return;
-  if (items.length === 1) say(item().error ? item().error.message : spoken(item().result));
+  if (items.length === 1) say(told(item()));
   else say(`All ${items.length} photos are done. ${byId("files-done").textContent}.`);
 }
 
@@ -342,7 +343,7 @@ byId("whole").addEventListener("click", () => {
   asked.why = null;
   byId("panel").focus({ preventScroll: true }); // the button goes
   one(asked, state.run.signal, []).then(() => {
-    if (asked === item() && ["done", "failed"].includes(asked.status)) say(asked.error ? asked.error.message : spoken(asked.result));
+    if (asked === item() && ["done", "failed"].includes(asked.status)) say(told(asked));
   });
 });
 byId("example").addEventListener("click", async () => {
@@ -391,13 +392,5 @@ async function learn() {
   if (state.items.length) render();
 }
 
-async function start() {
-  layout("empty");
-  try {
-    await learn();
-  } catch (error) {
-    showProblem(error);
-  }
-}
-
-start();
+layout("empty");
+learn().catch(showProblem);
