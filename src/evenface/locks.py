@@ -3,7 +3,8 @@
 with alone_in(folder, TrainingError("Another process ...")):       # raises it at once; without an error it waits
     ...
 
-On a shared disk they hold between machines where it knows `flock`, as NFS 4 does. Windows, and disks that know none, keep nobody out.
+On a shared disk that knows `flock`, as NFS 4 does, locks on files hold between machines too; those on folders hold on one machine only.
+Windows, and disks that know none, keep nobody out.
 """
 
 from __future__ import annotations

@@ -186,7 +186,8 @@ print("looked at", done.pictures)
 
 
 def test_on_a_cluster_each_worker_has_a_gpu_of_its_own() -> None:
-    assert share_gpus("auto", 16, 4) == (True, 4)
+    assert share_gpus("cuda", 16, 4) == (True, 4)
+    assert share_gpus("auto", 16, 4) == (False, 16)  # the runtimes that compute on the CPU only take no `cuda`
     assert share_gpus("cuda:1", 3, 4) == (True, 3)
     assert share_gpus("auto", 16, 0) == (False, 16)
     assert share_gpus("cpu", 16, 4) == (False, 16)

@@ -105,6 +105,7 @@ def predict_inputs(
         load_av()  # told before the pictures are looked at
     done.failed += inputs.unreadable
     sheet = _Sheet(inputs, draw, faces, recognizer)
+    before, uncopied = len(done.failed), 0
     if inputs.pictures:
         heard.begin("pictures", len(inputs.pictures))
     for number, (path, pixels, result) in enumerate(predict_pictures(recognizer, inputs.pictures, failed=done.failed, workers=workers)):
@@ -115,7 +116,8 @@ def predict_inputs(
             sheet.picture(path, pixels, result)
         except DataError as error:  # no JPEG can be made of it
             done.failed.append((path, str(error)))
-        heard.reach(number + 1 + len(done.failed) - len(inputs.unreadable))
+            uncopied += 1
+        heard.reach(number + 1 + len(done.failed) - before - uncopied)
     for path in inputs.films:
         try:
             with open_video(path) as film:
@@ -136,6 +138,8 @@ def require_apart(inputs: Inputs, draw: Path | None, output: Path | None = None,
     Raises:
         ConfigError: one would.
     """
+    if draw is None and output is None and faces is None:
+        return
     given = {real for path in inputs.files for real in (os.path.realpath(path), os.path.join(os.path.realpath(path.parent), path.name))}
     if output is not None and os.path.realpath(output) in given:
         raise ConfigError(f"{output} is looked at; give -o/--output another name.")

@@ -207,7 +207,8 @@ def _on_ray(shards: Sequence[Shard], out: Path, settings: ShardSettings, workers
         logging.getLogger(name).setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
-    gpu, workers = share_gpus(str(settings.recognizer.get("device", "auto")), workers, int(ray.cluster_resources().get("GPU", 0)))
+    device = str(settings.recognizer.get("device", "auto"))
+    gpu, workers = share_gpus(device, workers, int(ray.cluster_resources().get("GPU", 0)))
     if gpu:
         settings = dataclasses.replace(settings, recognizer={**settings.recognizer, "device": "cuda"})
     rows = [{"number": shard.number, "paths": list(shard.paths)} for shard in shards]
@@ -233,8 +234,8 @@ def share_gpus(device: str, workers: int, gpus: int) -> tuple[bool, int]:
         DeviceError: a GPU is asked for, and there is none.
     """
     if device.startswith("cuda") and not gpus:
-        raise DeviceError("The cluster has no GPU; leave --device out, or say --device cpu.")
-    wanted = gpus > 0 and (device == "auto" or device.startswith("cuda"))
+        raise DeviceError("The cluster has no GPU; leave --device out.")
+    wanted = device.startswith("cuda")  # with `auto` a worker takes none: not every runtime could use it
     return wanted, min(workers, gpus) if wanted else workers
 
 
