@@ -233,10 +233,11 @@ def share_gpus(device: str, workers: int, gpus: int) -> tuple[bool, int]:
     Raises:
         DeviceError: a GPU is asked for, and there is none.
     """
-    if device.startswith("cuda") and not gpus:
+    if not device.startswith("cuda"):  # `auto` takes none, for not every runtime could use it
+        return False, workers
+    if not gpus:
         raise DeviceError("The cluster has no GPU; leave --device out.")
-    wanted = device.startswith("cuda")  # with `auto` a worker takes none: not every runtime could use it
-    return wanted, min(workers, gpus) if wanted else workers
+    return True, min(workers, gpus)
 
 
 def _from_anywhere(settings: ShardSettings) -> ShardSettings:

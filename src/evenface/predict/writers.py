@@ -94,7 +94,7 @@ class Writer:
         place = self._aside if self._aside is not None else self.path
         if place is None:
             if self._kind not in ("text", "parquet") and isinstance(sys.stdout, io.TextIOWrapper):
-                sys.stdout.reconfigure(encoding="utf-8")  # for programs, whatever this machine's people write
+                sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # for programs, whatever this machine's people write
             return sys.stdout.buffer if self._kind == "parquet" else sys.stdout
         try:
             if not self._pipe:
