@@ -24,7 +24,7 @@ from evenface.methods import METHODS
 from evenface.study import Run, plan, read_recipe, run_locally
 
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CLASSES = ("happiness", "neutral", "fear")
 TRUE = np.repeat([0, 1, 2], [40, 40, 20])
 

@@ -18,7 +18,7 @@ from evenface.study.estimate import estimate_study, in_words
 from evenface.study.probe import Probe
 from evenface.training.config import TrainConfig
 
-from .training.conftest import faces
+from ..training.conftest import faces
 
 
 AHEAD = State(0, 10, False, False)

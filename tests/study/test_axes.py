@@ -20,7 +20,7 @@ from evenface.report.study import study_grids, summary_grid, tables_csv
 from evenface.study import Recipe, plan, read_recipe
 
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def recipe_of(folder: Path, **values: Any) -> Recipe:

@@ -20,7 +20,7 @@ from evenface.errors import ConfigError, MissingExtra, TrainingError
 from evenface.study import Recipe, Run, Task, plan, read_recipe, run_locally, state_of
 from evenface.study.cluster import _Tasks, run_on_ray, train_here
 
-from .training.conftest import faces
+from ..training.conftest import faces
 
 
 BEST = Path("best", "model.safetensors")

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -18,53 +17,14 @@ from PIL import Image
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix
 
 from evenface.answers import score_answers
-from evenface.cli.main import main
-from evenface.data.manifest import IMAGE_TYPE, Manifest, build
+from evenface.data.manifest import IMAGE_TYPE
 from evenface.errors import ConfigError, DataError, LabelError, ModelError, StorageError
 from evenface.labels import BASIC
 from evenface.model_folder import read_config
 from evenface.recalibration import calibrate
-from evenface.report.tables import metrics_notes
-from evenface.runs import compare, evaluate
-from evenface.training.config import TrainConfig, load_config
-from evenface.training.run import train
+from evenface.runs import evaluate
 
-
-CLASSES = BASIC[:3]
-
-
-def faces(classes: tuple[str, ...]) -> Manifest:
-    """24 faces to train on, 9 for validation, 12 to test on, of which two stand in train."""
-    random = np.random.default_rng(0)
-    columns: dict[str, list[Any]] = {"id": [], "split": [], "label": [], "image": []}
-    for split, count in {"train": 24, "validation": 9, "test": 12}.items():
-        for i in range(count):
-            file = io.BytesIO()
-            Image.fromarray(random.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(file, "PNG")
-            columns["id"].append(f"{split}-{i}")
-            columns["split"].append(split)
-            columns["label"].append(classes[i % 3])
-            columns["image"].append(columns["image"][i] if split == "test" and i in (3, 7) else file.getvalue())
-    return build(columns, classes, name="tiny")
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("trained")
-    faces(CLASSES).save(folder / "tiny.parquet")
-    train(
-        TrainConfig(
-            dataset="manifest", data_dir=str(folder / "tiny.parquet"), model="test_resnet", img_size=32, epochs=1, batch_size=8,
-            device="cpu", precision="fp32", workers=1, store="memory", output=str(folder / "run"), seed=3,
-        )
-    )  # fmt: skip
-    return folder / "run"
-
-
-@pytest.fixture
-def run(trained: Path, tmp_path: Path) -> Path:
-    """A copy to write into."""
-    return Path(shutil.copytree(trained, tmp_path / "run"))
+from .conftest import CLASSES, faces, probabilities
 
 
 def test_the_files_hold_what_the_contract_names(run: Path) -> None:
@@ -178,24 +138,6 @@ def test_what_a_run_left_out_of_its_own_faces_is_no_matter_of_others(run: Path, 
         evaluate(run, device="cpu")
 
 
-def test_seeds_that_go_on_from_their_own_first_runs_are_one_method(run: Path, tmp_path: Path) -> None:
-    """As `crt` of seed s from `ce` of seed s; a first run of other settings makes another method."""
-    copies = []
-    for seed, rate in ((0, 1e-4), (1, 1e-4), (2, 5e-4)):
-        first, second = tmp_path / f"first{seed}", tmp_path / f"second{seed}"
-        for folder, changes in ((first, {"lr": rate}), (second, {"init": str(first / "best")})):
-            shutil.copytree(run, folder)
-            config = yaml.safe_load((folder / "config.yaml").read_text())
-            (folder / "config.yaml").write_text(yaml.safe_dump({**config, **changes, "seed": seed}))
-        evaluate(second, device="cpu")
-        copies.append(second)
-    comparison, _ = compare(copies[:2])
-    assert [m.seeds for m in comparison.methods] == [(0, 1)]
-    comparison, _ = compare(copies)
-    assert [m.seeds for m in comparison.methods] == [(0, 1), (2,)]  # told apart by what they started from
-    assert [m.method.rpartition("init=")[2] for m in comparison.methods] == ["a run of ce (1)", "a run of ce (2)"]
-
-
 def test_a_model_folder_needs_data_and_a_place(run: Path, tmp_path: Path) -> None:
     model = Path(shutil.copytree(run / "best", tmp_path / "model"))
     with pytest.raises(ConfigError, match=r"say with -o/--output where the scores go"):
@@ -255,80 +197,6 @@ def test_what_is_no_run(run: Path, tmp_path: Path) -> None:
         evaluate(run)
 
 
-def test_compare_takes_evaluated_runs(run: Path) -> None:
-    with pytest.raises(ConfigError, match=r"has not been scored on test yet; run: evenface evaluate .* --split test"):
-        compare([run, run])
-    evaluate(run, device="cpu")
-    other = Path(shutil.copytree(run, run.parent / "seed4"))
-    config = (other / "config.yaml").read_text().replace("seed: 3", "seed: 4").replace("method: ce", "method: rbcf")
-    (other / "config.yaml").write_text(config)
-    about = json.loads((other / "best" / "config.json").read_text())
-    (other / "best" / "config.json").write_text(json.dumps(about | {"method": {"name": "rbcf"}}))
-    _, counts = compare([run, other], resamples=50)
-    assert counts == dict.fromkeys(CLASSES, 8)
-    assert not any("Optimistic" in note for note in compare([run, other], resamples=50)[0].notes)
-    for folder in (run, other):
-        evaluate(folder, split="validation", device="cpu")
-    notes = compare([run, other], split="validation", resamples=50)[0].notes
-    assert "Optimistic: the epoch was chosen on these very images; not an estimate for new faces." in notes
-    metrics = json.loads((other / "metrics-validation.json").read_text())
-    (other / "metrics-validation.json").write_text(json.dumps(metrics | {"optimistic": False}))
-    notes = compare([run, other], split="validation", resamples=50)[0].notes
-    assert f"Optimistic, {run}: the epoch was chosen on these very images; not an estimate for new faces." in notes
-    with pytest.raises(ConfigError, match=r"is a model folder; compare takes run folders"):
-        compare([run, run / "best"])
-
-
-def test_runs_on_other_faces_are_no_seeds_of_one_method(run: Path) -> None:
-    """Two subsets as two manifests differ in `data_dir` only; the same set at another place does not count."""
-    evaluate(run, device="cpu")
-    other = Path(shutil.copytree(run, run.parent / "seed4"))
-    config = yaml.safe_load((other / "config.yaml").read_text())
-    (other / "config.yaml").write_text(yaml.safe_dump(config | {"seed": 4, "data_dir": "/elsewhere/faces.parquet"}))
-    assert [m.method for m in compare([run, other], resamples=50)[0].methods] == ["ce"]
-    about = json.loads((other / "environment.json").read_text())
-    (other / "environment.json").write_text(json.dumps(about | {"data_ids": "others"}))
-    labels = [m.method for m in compare([run, other], resamples=50)[0].methods]
-    assert len(labels) == 2
-    assert labels[1] == "ce data_dir=/elsewhere/faces.parquet"
-
-
-def test_runs_of_another_precision_are_another_method(run: Path) -> None:
-    evaluate(run, device="cpu")
-    other = Path(shutil.copytree(run, run.parent / "bf16"))
-    config = yaml.safe_load((other / "config.yaml").read_text())
-    (other / "config.yaml").write_text(yaml.safe_dump(config | {"precision": "bf16"}))
-    assert [m.method for m in compare([run, other], resamples=50)[0].methods] == ["ce precision=fp32", "ce precision=bf16"]
-
-
-@pytest.mark.parametrize(("place", "code", "told"), [("folder", 2, "names a file"), ("file/comparison.json", 1, "cannot be written")])
-def test_a_comparison_that_cannot_be_kept_is_told_before_the_work(
-    place: str, code: int, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def work(*_: Any, **__: Any) -> None:
-        raise AssertionError("too late")
-
-    monkeypatch.setattr("evenface.runs.compare", work)
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "file").write_text("")
-    assert main(["compare", "a", "b", "-o", str(tmp_path / place)]) == code
-    assert told in capsys.readouterr().err
-
-
-def test_compare_refuses_scores_of_an_older_model(run: Path) -> None:
-    evaluate(run, device="cpu")
-    assert len(compare([run], resamples=50)[0].methods) == 1
-    about = json.loads((run / "best" / "config.json").read_text())
-    (run / "best" / "config.json").write_text(json.dumps(about | {"epoch": about["epoch"] + 1}))
-    with pytest.raises(ConfigError, match=r"has been trained on since it was scored on test; run: evenface evaluate .* --split test"):
-        compare([run], resamples=50)
-
-
-def probabilities(file: Path) -> npt.NDArray[np.float64]:
-    table = pq.read_table(file)
-    return np.stack([table[f"p_{name}"].to_numpy() for name in CLASSES], axis=1).astype(np.float64)
-
-
 def test_a_prior_has_files_of_its_own(run: Path) -> None:
     """Bayes' rule by a loop, on the model's own answers."""
     plain = probabilities(evaluate(run, device="cpu").predictions_file)
@@ -355,67 +223,6 @@ def test_the_split_of_the_calibration_is_optimistic_under_a_prior(run: Path) -> 
     assert evaluate(run, split="validation", device="cpu").metrics["optimistic"] is False
     assert evaluate(run, split="validation", device="cpu", prior="balanced").metrics["optimistic"] is True
     assert evaluate(run, split="test", device="cpu", prior="balanced").metrics["optimistic"] is False
-
-
-def test_compare_under_a_prior(run: Path) -> None:
-    with pytest.raises(ConfigError, match=r"run: evenface evaluate .* --split test --prior balanced"):
-        compare([run], prior="balanced", resamples=50)
-    own, under = evaluate(run, device="cpu"), evaluate(run, device="cpu", prior="balanced")
-    for prior, found in (("model", own), ("balanced", under)):
-        assert compare([run], prior=prior, resamples=50)[0].methods[0].mean("overall") == found.metrics["overall"]
-    about = json.loads((run / "best" / "config.json").read_text())
-    (run / "best" / "config.json").write_text(json.dumps(about | {"calibration": None}))
-    assert compare([run], resamples=50)[0].methods[0].mean("overall") == own.metrics["overall"]
-    with pytest.raises(ConfigError, match="has been trained on or calibrated since it was scored"):
-        compare([run], prior="balanced", resamples=50)
-    with pytest.raises(ConfigError, match="Unknown prior"):
-        compare([run], prior="flat")
-
-
-def test_a_run_is_compared_with_another_tools_answers(run: Path, tmp_path: Path) -> None:
-    evaluate(run, split="test", device="cpu")
-    data = load_config(run / "config.yaml").data_dir
-    true = pq.read_table(run / "predictions-test.parquet")["label"].to_pylist()
-    ids = pq.read_table(run / "predictions-test.parquet")["id"].to_pylist()
-    lines = ["id,label", *(f"{name},{label}" for name, label in zip(ids, true, strict=True))]
-    (tmp_path / "right.csv").write_text("\n".join(lines) + "\n")
-    score_answers(tmp_path / "right.csv", dataset="manifest", data_dir=data, output=tmp_path / "right")
-    comparison, _ = compare([run, tmp_path / "right"])
-    assert [m.method for m in comparison.methods] == ["ce", "right"]
-    assert comparison.methods[1].mean("overall") == 1.0
-
-
-def test_another_tools_answers_may_be_where_one_stands(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = evaluate(run, device="cpu")
-    table = pq.read_table(found.predictions_file).select(["id", "label"])
-    (tmp_path / "tool").mkdir()
-    pq.write_table(table, tmp_path / "answers.parquet")
-    score_answers(
-        tmp_path / "answers.parquet", dataset="manifest", data_dir=load_config(run / "config.yaml").data_dir, output=tmp_path / "tool"
-    )
-    monkeypatch.chdir(tmp_path / "tool")
-    for entries, names in (([run, "."], ["ce", "tool"]), ([".", run], ["tool", "ce"])):
-        assert [m.method for m in compare(entries, resamples=50)[0].methods] == names
-
-
-def test_training_faces_say_nothing_of_new_ones(run: Path) -> None:
-    found = evaluate(run, split="train", device="cpu")
-    assert found.metrics["optimistic"] is True
-    assert metrics_notes(found.metrics)[-1] == "Optimistic: the model learned on these train images; not an estimate for new faces."
-    assert (
-        compare([run], split="train", resamples=50)[0]
-        .notes[-1]
-        .endswith("the model learned on these very images; not an estimate for new faces.")
-    )
-    card = (run / "best" / "README.md").read_text()
-    assert "None of these faces stands in train" not in card.partition("## Scores on train")[2]
-
-
-def test_a_calibration_on_these_very_images_is_told_when_runs_are_compared(run: Path) -> None:
-    calibrate(run, split="test", device="cpu")
-    evaluate(run, prior="balanced", device="cpu")
-    notes = compare([run], prior="balanced", resamples=50)[0].notes
-    assert notes[-1] == "Optimistic: the epoch was chosen or the calibration fitted on these very images; not an estimate for new faces."
 
 
 def test_own_faces_that_have_changed_are_other_faces(run: Path, tmp_path: Path) -> None:
@@ -463,25 +270,3 @@ def test_what_cannot_be_kept_is_told_before_the_work(run: Path, tmp_path: Path, 
     part.take(kept).save(tmp_path / "fewer.parquet")
     with pytest.raises(DataError, match=f"The validation split has no face of {CLASSES[2]}"):
         calibrate(run, data_dir=str(tmp_path / "fewer.parquet"), device="cpu")
-
-
-def test_seeds_stay_together_when_their_folder_is_renamed(run: Path, tmp_path: Path) -> None:
-    place = tmp_path / "old"
-    for seed in (0, 1):
-        for name, changes in ((f"first{seed}", {}), (f"second{seed}", {"init": str(place / f"first{seed}")})):
-            shutil.copytree(run, place / name)
-            config = yaml.safe_load((place / name / "config.yaml").read_text())
-            (place / name / "config.yaml").write_text(yaml.safe_dump({**config, **changes, "seed": seed}))
-        evaluate(place / f"second{seed}", device="cpu")
-    place.rename(tmp_path / "new")
-    assert [m.seeds for m in compare([tmp_path / "new" / f"second{s}" for s in (0, 1)], resamples=50)[0].methods] == [(0, 1)]
-
-
-def test_runs_called_as_a_start_are_none(run: Path, tmp_path: Path) -> None:
-    for name in ("none", "pretrained"):
-        shutil.copytree(run, tmp_path / name)
-        config = yaml.safe_load((tmp_path / name / "config.yaml").read_text())
-        (tmp_path / name / "config.yaml").write_text(yaml.safe_dump({**config, "init": name, "seed": len(name)}))
-        evaluate(tmp_path / name, device="cpu")
-    found = compare([tmp_path / "none", tmp_path / "pretrained"], resamples=50)[0].methods
-    assert [m.method.rpartition("init=")[2] for m in found] == ["none", "pretrained"]
