@@ -6,8 +6,9 @@
 
 The runs are those of a recipe of `evenface study`, in its order: all with the first seed, then all with the second. Whenever a run more is
 done, docs/leaderboard.md (another recipe: docs/NAME.md) and, beside it, the raw numbers of each run as CSV are written anew: with 2,000
-resamples while trainings go on, with 10,000 at the end. A third file, .parquet, has each run's answer for each face: a machine that has not
-the run folders goes on from it.
+resamples while trainings go on, with 10,000 at the end. At the end each run is also asked under one prior, the balanced one, so that better
+models are told from other operating points. NAME.parquet and NAME-balanced.parquet have each run's answer for each face: a machine that has
+not the run folders goes on from them.
 """
 
 from __future__ import annotations
@@ -28,30 +29,47 @@ from typing import Any
 
 from evenface.errors import ConfigError, EvenfaceError
 from evenface.evaluation.compare import Comparison, MethodScores
+from evenface.evaluation.records import read_metrics
 from evenface.files import write_text
 from evenface.methods._costs import costs
 from evenface.report.grid import Grid
 from evenface.report.tables import TITLES, class_order, p_text, percent, points
+from evenface.runs import evaluate
 from evenface.study import Recipe, Run, StudyResult, Task, collect, plan, read_recipe, run_locally, state_of
 from evenface.study.kept import keep, names_in, restore
 from evenface.study.schedule import Stopped
 from evenface.study.state import minutes
 from evenface.training.data import load_manifest
+from evenface.zoo import KEPT
 
 
 RECIPE = Path("recipes/leaderboard_ferplus_cpu.yaml")
 SECOND = "ce_two_views"  # the fair baseline of methods that learn from two views
+FAIR = "balanced"  # the prior under which all are asked besides
 ROUGH, FINE = 2_000, 10_000
 
 
 @dataclasses.dataclass(frozen=True)
 class Board:
-    """What the document is made of: the comparison with the recipe's first run, and with the second baseline where that is done."""
+    """What the document is made of: the comparison with the recipe's first run, and with the second baseline where that is done; and the
+    same under one prior, of the runs that were asked so.
+    """
 
     recipe: Recipe
     runs: Sequence[Run]
     first: StudyResult
     second: StudyResult | None
+    fair: Board | None = None
+
+    @classmethod
+    def of(cls, recipe: Recipe, runs: Sequence[Run], resamples: int) -> Board:
+        first, second = collect(recipe, runs, resamples=resamples), None
+        names = {m.method for m in first.comparison.methods}
+        if SECOND in names and len(names) > 1:
+            order = [SECOND, *(name for name in recipe.runs if name != SECOND)]
+            turned = dataclasses.replace(recipe, runs={name: recipe.runs[name] for name in order})
+            second = collect(turned, runs, resamples=resamples)
+        return cls(recipe, runs, first, second)
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -79,9 +97,10 @@ def _main(args: argparse.Namespace, command: list[str]) -> int:
     runs = plan(recipe, data_dir=args.data_dir, output=args.output)
     place = args.document or Path("docs") / ("leaderboard.md" if args.recipe.name == RECIPE.name else f"{recipe.name}.md")
     answers = place.with_suffix(".parquet")
-    brought = restore(runs, answers, recipe.split, recipe.tta, train=not args.table, say=print).taken
+    brought = restore(runs, answers, recipe.scoring, train=not args.table, say=print).taken
     if brought:
         print(f"{len(brought)} finished runs are taken from {answers}.", flush=True)
+    restore(runs, _fair_answers(place), recipe.under(FAIR).scoring, train=False)
     if not args.anew:
         _require_all(runs, recipe, place, set() if args.table else names_in(answers))
     if args.table:
@@ -100,10 +119,11 @@ def _main(args: argparse.Namespace, command: list[str]) -> int:
 
     try:
         with _alarm(args.minutes):
-            failed = run_locally(runs, Task(recipe.split, recipe.tta, command), jobs=args.jobs, say=say)
+            failed = run_locally(runs, Task(recipe.scoring, command), jobs=args.jobs, say=say)
     except Stopped as error:
         stopped, failed = f"{error} Go on with: {shlex.join(command)}", error.failed
     if _done(recipe, runs):
+        _ask(recipe, runs)
         write(recipe, runs, place, FINE)
     if stopped:
         print(stopped)
@@ -111,6 +131,26 @@ def _main(args: argparse.Namespace, command: list[str]) -> int:
         for name, reason in failed.items():
             print(f"leaderboard: {name} failed: {reason}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _ask(recipe: Recipe, runs: Sequence[Run]) -> None:
+    """Scores the models that are done under the prior that is the same for all; Ctrl-C leaves the others for another time."""
+    fair = recipe.under(FAIR).scoring
+    for run in runs:
+        there = state_of(run, recipe.scoring).done and not (run.folder / KEPT).is_file()  # else it has answers and no model
+        if there and not state_of(run, fair).done:
+            try:
+                evaluate(run.folder, **fair._asdict(), device=run.config.device, workers=run.config.workers)
+            except EvenfaceError as error:  # such as one that was not calibrated, since a class has no face in validation
+                print(f"        {run}: cannot be asked under the prior '{FAIR}'; {error}", flush=True)
+            except KeyboardInterrupt:
+                return
+            else:
+                print(f"        {run}: asked under the prior '{FAIR}'", flush=True)
+
+
+def _fair_answers(place: Path) -> Path:
+    return place.with_name(f"{place.stem}-{FAIR}.parquet")
 
 
 def _require_all(runs: Sequence[Run], recipe: Recipe, place: Path, kept: Collection[str]) -> None:
@@ -125,7 +165,7 @@ def _require_all(runs: Sequence[Run], recipe: Recipe, place: Path, kept: Collect
     table = place.with_suffix(".csv")
     if not table.is_file():
         return
-    here = {run.folder.name for run in runs if run.folder.name in kept or state_of(run, recipe.split, recipe.tta).done}
+    here = {run.folder.name for run in runs if run.folder.name in kept or state_of(run, recipe.scoring).done}
     there = {row["folder"] for row in csv.DictReader(table.read_text(encoding="utf-8").splitlines())}
     if lost := len(there - here):
         raise ConfigError(
@@ -135,7 +175,7 @@ def _require_all(runs: Sequence[Run], recipe: Recipe, place: Path, kept: Collect
 
 
 def _done(recipe: Recipe, runs: Sequence[Run]) -> int:
-    return sum(state_of(run, recipe.split, recipe.tta).done for run in runs)
+    return sum(state_of(run, recipe.scoring).done for run in runs)
 
 
 @contextlib.contextmanager
@@ -160,17 +200,13 @@ def write(recipe: Recipe, runs: Sequence[Run], place: Path, resamples: int) -> N
     Raises:
         DataError: no run is done yet.
     """
-    first = collect(recipe, runs, resamples=resamples)
-    names = {m.method for m in first.comparison.methods}
-    second = None
-    if SECOND in names and len(names) > 1:
-        order = [SECOND, *(name for name in recipe.runs if name != SECOND)]
-        turned = dataclasses.replace(recipe, runs={name: recipe.runs[name] for name in order})
-        second = collect(turned, runs, resamples=resamples)
-    board = Board(recipe, runs, first, second)
+    board, fair = Board.of(recipe, runs, resamples), recipe.under(FAIR)
+    if _done(fair, runs):
+        board = dataclasses.replace(board, fair=Board.of(fair, runs, resamples))
     write_text(place, document(board, place.stem))
     write_text(place.with_suffix(".csv"), raw(board))
-    keep(runs, place.with_suffix(".parquet"), recipe.split, recipe.tta)
+    keep(runs, place.with_suffix(".parquet"), recipe.scoring)
+    keep(runs, _fair_answers(place), fair.scoring)
     print(f"written   {place}, {place.stem}.csv, {place.stem}.parquet", flush=True)
 
 
@@ -198,12 +234,33 @@ def document(board: Board, stem: str) -> str:
         "## Against both baselines",
         "Points of mean recall and of overall, paired on the same faces; p by Holm for all methods of the table.",
         _unbroken(_gains(board)).markdown(),
+        *_under_one_prior(board),
         "## Recall of each class",
         _unbroken(_recalls(comparison, counts)).markdown(),
         "## Notes",
         "\n".join(f"* {note}" for note in dict.fromkeys((*comparison.notes, *board.first.notes)) if "Not there yet" not in note),
     ]
     return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _under_one_prior(board: Board) -> list[str]:
+    if board.fair is None:
+        return []
+    was = {m.method: str(place) for place, m in enumerate(_ranked(board.first.comparison), 1)}
+    rows = []
+    for place, m in enumerate(_ranked(board.fair.first.comparison), 1):
+        cells = [_cell(m.mean(key), m.ci95[key]) for key in ("mean_recall", "overall", "macro_f1")]
+        rows.append((m.method, str(place), was[m.method], str(len(m.seeds)), *cells))
+    head = ("method", "rank", "as they stand", "seeds", "mean recall", "overall", "macro F1")
+    return [
+        "## Under one prior",
+        "A method that has a prior in its loss, or draws the classes evenly, answers at another operating point than `ce`: it trades "
+        "frequent expressions for rare ones, which a prior does to any model for nothing. Here each model is asked as if all expressions "
+        f"were equally frequent (`--prior {FAIR}`, from its calibration on validation: [scores](scores.md)). "
+        "What is left of a lead is a better model.",
+        Grid(f"By mean recall under --prior {FAIR}", head, tuple(rows)).markdown(),
+        _unbroken(dataclasses.replace(_gains(board.fair), title=f"Gains under --prior {FAIR}")).markdown(),
+    ]
 
 
 def _options(board: Board) -> str:
@@ -317,14 +374,13 @@ def raw(board: Board) -> str:
         if str(run.folder) not in where:
             continue
         m, i = where[str(run.folder)]
-        metrics = json.loads(
-            next(
-                run.folder.glob(f"metrics-{board.recipe.split}{'' if board.recipe.tta == 'none' else '-' + board.recipe.tta}.json")
-            ).read_text()
-        )
+        metrics = read_metrics(run.folder / f"metrics-{board.recipe.scoring.stem}.json")
         row: dict[str, Any] = {"method": run.name, "seed": run.seed, "split": board.recipe.split, "n": sum(board.first.comparison.n)}
         row |= {key: getattr(m, key)[i] for key in TITLES}
         row |= {f"recall_{name}": metrics["per_class"][name]["recall"] for name in board.first.comparison.class_names}
+        if board.fair is not None:
+            asked = {folder: (n, j) for n in board.fair.first.comparison.methods for j, folder in enumerate(n.runs)}.get(str(run.folder))
+            row |= {f"{FAIR}_{key}": "" if asked is None else getattr(asked[0], key)[asked[1]] for key in TITLES}
         row |= {"epoch": metrics.get("epoch"), "minutes": minutes(run.folder), "folder": run.folder.name}
         rows.append(row)
     text = io.StringIO()

@@ -26,9 +26,9 @@ from evenface.errors import ConfigError, DataError, LabelError
 from evenface.evaluation.records import (
     Evaluation,
     Predictions,
+    Scoring,
     read_metrics,
     read_predictions,
-    stem_of,
     summarise,
     write_metrics,
     write_predictions,
@@ -100,7 +100,7 @@ def score_answers(
         "prior": "model",
     }
     metrics = summarise(predictions.true, predictions.predicted, names, duplicates, dataset=manifest.name, split=split, provenance=about)
-    stem = stem_of(split, "none")
+    stem = Scoring(split, "none").stem
     files = where / f"metrics-{stem}.json", where / f"predictions-{stem}.parquet"
     write_predictions(files[1], predictions)
     write_metrics(files[0], metrics)
@@ -119,7 +119,7 @@ def scored_answers(folder: Path, split: str, tta: str, prior: str) -> Prediction
         return None
     if (tta, prior) != ("none", "model"):
         raise ConfigError(f"{folder} holds another tool's answers as they are; compare without --tta and --prior.")
-    file = folder / f"predictions-{stem_of(split, tta, prior)}.parquet"
+    file = folder / f"predictions-{Scoring(split, tta, prior).stem}.parquet"
     if not file.is_file():
         raise ConfigError(f"{folder} has not been scored on {split}; run: evenface evaluate ANSWERS.csv --split {split} -o {folder}")
     return read_predictions(file)

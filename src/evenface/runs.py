@@ -43,7 +43,7 @@ from evenface.evaluation.records import (
     write_metrics,
     write_predictions,
 )
-from evenface.evaluation.records import stem_of as stem_of
+from evenface.evaluation.records import Scoring as Scoring
 from evenface.files import require_writable
 from evenface.model_folder import CONFIG, ModelConfig, load_model, read_config, standing
 from evenface.models.experts import Experts
@@ -160,7 +160,7 @@ def evaluate(
         split=split,
         provenance=provenance,
     )
-    stem = stem_of(split, tta, prior)
+    stem = Scoring(split, tta, prior).stem
     if config is not None and not own_data:
         stem = f"{manifest.name}-{stem}"
     metrics_file, predictions_file = where / f"metrics-{stem}.json", where / f"predictions-{stem}.parquet"
@@ -193,7 +193,7 @@ def compare(
         raise ConfigError(f"--tta is one of {', '.join(TTA)}, not '{tta}'.")
     if prior not in PRIORS:
         raise ConfigError(unknown_name("prior", prior, PRIORS))
-    stem = stem_of(split, tta, prior)
+    stem = Scoring(split, tta, prior).stem
     options: list[tuple[Path, TrainConfig, ModelConfig]] = []
     table: list[RunPredictions] = []
     counts: dict[str, int] | None = None
@@ -271,7 +271,7 @@ def is_scored(run: Path, split: str, tta: str, prior: str = "model") -> bool:
 
     A damaged file says that it has none, so that it is scored anew.
     """
-    stem = stem_of(split, tta, prior)
+    stem = Scoring(split, tta, prior).stem
     metrics, about = run / f"metrics-{stem}.json", standing(run / "best") / CONFIG
     if not (run / f"predictions-{stem}.parquet").is_file() or not metrics.is_file() or not about.is_file():
         return False

@@ -15,9 +15,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
+from sklearn.metrics import balanced_accuracy_score
 
+from evenface.evaluation.records import read_predictions
 from evenface.study import Task, work
 
 
@@ -93,6 +96,42 @@ def test_from_the_list_to_the_table(cli: Any, faces: Path, monkeypatch: pytest.M
     changed = cli("study", recipe(faces, base={**BASE, "data_dir": str(faces), "lr": 0.5}, name="small"), "--dry-run").out
     assert set(states(changed).values()) == {"to do"}
     assert "Of other settings or seeds: ce-s0-" in changed
+
+
+@pytest.mark.usefixtures("in_process")
+def test_all_runs_are_asked_under_one_prior(cli: Any, faces: Path) -> None:
+    file = recipe(faces)
+    assert cli("study", file).code == 0
+    plain = Path("runs/small/table.md").read_text()
+    trained = {path: path.read_bytes() for path in Path("runs").rglob("last.ckpt")}
+    assert set(states(cli("study", file, "--prior", "balanced", "--dry-run").out).values()) == {"trained, not scored"}
+    asked = cli("study", file, "--prior", "balanced")
+    assert asked.code == 0, asked.err
+    assert "All runs were asked under the prior 'balanced'." in asked.out
+    assert "Split: test, --prior balanced, n = 9." in Path("runs/small/table-balanced.md").read_text()
+    assert Path("runs/small/table.md").read_text() == plain
+    assert trained == {path: path.read_bytes() for path in Path("runs").rglob("last.ckpt")}
+    recalls = {}
+    for row in csv.DictReader(Path("runs/small/table-balanced.csv").read_text().splitlines()):
+        (folder,) = Path("runs/small").glob(f"{row['run']}-s0-*")
+        found = read_predictions(folder / "predictions-test.parquet")
+        fitted = json.loads((folder / "best" / "config.json").read_text())["calibration"]
+        answers = []
+        for probabilities in found.probabilities:
+            logits = [
+                np.log(p) / fitted["temperature"] + fitted["bias"][name] - np.log(fitted["prior"][name])
+                for p, name in zip(probabilities, found.class_names, strict=True)
+            ]
+            answers.append(int(np.argmax(logits)))
+        recalls[row["run"]] = balanced_accuracy_score(found.true, answers)
+        assert float(row["mean_recall"]) == pytest.approx(recalls[row["run"]])
+    assert set(recalls) == {"ce", "eac"}
+    again = cli("study", recipe(faces, prior="balanced"))  # the same by the recipe, and all is there
+    assert again.code == 0, again.err
+    assert asked.out.endswith(again.out)
+    cli("study", recipe(faces, base={**BASE, "data_dir": str(faces), "protocol": "paper"}), "--prior", "half").refused(
+        2, "sets no validation faces aside"
+    )
 
 
 @pytest.mark.usefixtures("in_process")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from evenface.study import Recipe, Run, Task, plan, read_recipe, state_of, work
+from evenface.study import Recipe, Run, Scoring, Task, plan, read_recipe, state_of, work
 
 from ..training.conftest import faces
 
@@ -57,7 +57,7 @@ def copied(study: tuple[Recipe, list[Run]], tmp_path: Path, **changes: Any) -> R
     (run, *_) = plan(recipe_of(tmp_path, base=base, runs={"ce": {}}))
     if not changes:
         shutil.copytree(runs[0].folder, run.folder)
-        assert state_of(run, "test", "none").done
+        assert state_of(run, Scoring("test")).done
     return run
 
 

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from evenface.errors import ConfigError, MissingExtra, TrainingError
-from evenface.study import Recipe, Run, Task, plan, read_recipe, run_locally, state_of
+from evenface.study import Recipe, Run, Scoring, Task, plan, read_recipe, run_locally, state_of
 from evenface.study.cluster import _Tasks, run_on_ray, train_here
 
 from ..training.conftest import faces
@@ -103,7 +103,7 @@ def test_a_killed_worker_costs_no_result(tmp_path: Path) -> None:
     assert killed
     assert list(failed) == ["bad s0"]
     assert "no" in failed["bad s0"]
-    assert [str(state_of(run, "test", "none")) for run in planned[:3]] == ["done"] * 3
+    assert [str(state_of(run, Scoring("test"))) for run in planned[:3]] == ["done"] * 3
     assert "resumed" in (planned[0].folder / "study.log").read_text()
     assert not list((tmp_path / "runs").glob("long*.log"))
     here = plan(recipe, output=tmp_path / "here")
@@ -126,7 +126,7 @@ def test_a_stop_saves_what_is_at_work(tmp_path: Path) -> None:
     thread.join()
     assert (run.folder / "last.ckpt").is_file()
     assert "the state is saved" in (run.folder / "study.log").read_text()
-    assert str(state_of(run, "test", "none")).startswith("stopped in epoch")
+    assert str(state_of(run, Scoring("test"))).startswith("stopped in epoch")
     with pytest.raises(ConfigError, match="No machine of the cluster has 9999 cores; give --cpus-per-run a smaller number"):
         run_on_ray(planned, Task(), cpus=9999)
 
@@ -166,7 +166,7 @@ def test_a_task_trains_scores_and_says_so_in_the_log(tmp_path: Path) -> None:
         return train_here(dataclasses.asdict(run.config), dataclasses.asdict(Task()), 1)
 
     assert task(good) is None
-    assert state_of(good, "test", "none").done
+    assert state_of(good, Scoring("test")).done
     assert "scored    test: mean recall" in (good.folder / "study.log").read_text()
     reason = task(bad)
     assert reason is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import itertools
 import json
 import re
@@ -19,9 +20,9 @@ import pytest
 import yaml
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, recall_score
 
-from evenface.evaluation.records import Predictions, summarise, write_metrics, write_predictions
+from evenface.evaluation.records import Predictions, read_predictions, summarise, write_metrics, write_predictions
 from evenface.methods import METHODS
-from evenface.study import Run, plan, read_recipe, run_locally
+from evenface.study import Run, Scoring, plan, read_recipe, run_locally, state_of
 
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,6 +74,25 @@ def finish(run: Run, duplicates: np.ndarray | None = None) -> np.ndarray:
     )
     found = summarise(TRUE, predicted, CLASSES, none, dataset="drawn", split="test", provenance={"epoch": 2}, resamples=10)
     write_metrics(run.folder / "metrics-test.json", found)
+    return predicted
+
+
+def ask(run: Run) -> np.ndarray:
+    """Leaves what asking under the balanced prior does, in a run that is finished: other answers; gives them."""
+    predicted = np.roll(read_predictions(run.folder / "predictions-test.parquet").predicted, 3)
+    about = json.loads((run.folder / "best" / "config.json").read_text())
+    calibration = {
+        "temperature": 1.5, "bias": dict.fromkeys(CLASSES, 0.0), "temperature_only": 1.5, "prior": dict.fromkeys(CLASSES, 1 / 3),
+        "split": "validation", "n": 9, "nll": [1.0, 0.9, 0.8], "ece": [0.2, 0.1, 0.1],
+    }  # fmt: skip
+    (run.folder / "best" / "config.json").write_text(json.dumps({**about, "calibration": calibration}))
+    found = dataclasses.replace(
+        read_predictions(run.folder / "predictions-test.parquet"), predicted=predicted, probabilities=np.eye(3, dtype=np.float32)[predicted]
+    )
+    write_predictions(run.folder / "predictions-test-balanced.parquet", found)
+    how = {"epoch": 2, "prior": "balanced", "calibration": calibration}
+    metrics = summarise(TRUE, predicted, CLASSES, found.duplicates, dataset="drawn", split="test", provenance=how, resamples=10)
+    write_metrics(run.folder / "metrics-test-balanced.json", metrics)
     return predicted
 
 
@@ -247,6 +267,35 @@ def test_runs_that_all_fail_are_told(
     assert not (tmp_path / "board.md").exists()
 
 
+def test_all_are_asked_under_one_prior_too(leaderboard: Any, recipe: Path, tmp_path: Path) -> None:
+    runs = plan(read_recipe(recipe), seeds=[0])
+    stand = {run.name: finish(run) for run in runs}
+    asked = {run.name: ask(run) for run in runs}
+    place, words = tmp_path / "board.md", ["--recipe", str(recipe), "--table", "--document", str(tmp_path / "board.md")]
+    assert leaderboard.main(words) == 0
+    text = place.read_text()
+    part = text[text.index("## Under one prior") : text.index("## Recall of each class")]
+    ranks = {name: rank for rank, name in enumerate(sorted(stand, key=lambda name: -balanced_accuracy_score(TRUE, stand[name])), 1)}
+    expected = {name: balanced_accuracy_score(TRUE, answers) for name, answers in asked.items()}
+    rows = table(part, "| method | rank | as they stand")
+    assert list(rows) == sorted(expected, key=lambda name: -expected[name])
+    for rank, (name, cells) in enumerate(rows.items(), 1):
+        assert cells[:3] == [str(rank), str(ranks[name]), "1"]
+        rates = [expected[name], accuracy_score(TRUE, asked[name])]
+        assert [cell.partition(" [")[0] for cell in cells[3:5]] == [f"{100 * rate:.1f}" for rate in rates]
+    gains = table(part, "| method | mean recall over ce ")
+    found = float(gains["rbcf"][3].partition(" [")[0])
+    assert found == pytest.approx(100 * (expected["rbcf"] - expected["ce_two_views"]), abs=0.051)
+    for row in csv.DictReader((tmp_path / "board.csv").read_text().splitlines()):
+        assert float(row["balanced_mean_recall"]) == pytest.approx(expected[row["method"]])
+        assert float(row["mean_recall"]) == pytest.approx(balanced_accuracy_score(TRUE, stand[row["method"]]))
+
+    shutil.rmtree(tmp_path / "runs")  # as on another machine: both kinds of answers are taken from the files beside the document
+    assert leaderboard.main(words) == 0
+    assert place.read_text() == text
+    assert all(state_of(run, scoring).done for run in runs for scoring in (Scoring(), Scoring(prior="balanced")))
+
+
 def test_it_stops_when_its_minutes_are_over_and_writes_what_is_there(
     leaderboard: Any, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -268,5 +317,6 @@ def test_it_stops_when_its_minutes_are_over_and_writes_what_is_there(
     out = capsys.readouterr().out
     assert "Stopped by SIGTERM: 1 of 6 runs are done" in out
     assert "Go on with: python benchmarks/leaderboard.py --recipe" in out
+    assert "ce s0: cannot be asked under the prior 'balanced'; " in out  # it has no weights that can be read, which stops nothing
     assert f"**1 of 6 runs are done: 1 of 3 methods{TWICE}, seed 0.**" in place.read_text()
     assert (tmp_path / "runs" / "began").read_text() == "ce_t\n"  # the second of the recipe, and no other

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from evenface.errors import ConfigError
-from evenface.study import plan, read_recipe
+from evenface.study import Scoring, plan, read_recipe
 from evenface.study.plan import fingerprint
 from evenface.training.config import PRESETS, TrainConfig
 
@@ -34,7 +34,7 @@ def test_a_run_overrides_the_base_and_the_base_its_preset(tmp_path: Path) -> Non
     assert (c.epochs, c.lr, c.img_size, c.optimizer) == (60, 1e-3, 224, "adam")
     assert all(run.folder.parent == tmp_path / "runs" for run in runs)
     assert runs[0].folder.name.startswith("a-s3-")
-    assert (recipe.name, recipe.split, recipe.tta) == ("tiny", "test", "none")
+    assert (recipe.name, recipe.scoring) == ("tiny", Scoring())
 
 
 def test_the_command_line_overrides_places_and_seeds(tmp_path: Path) -> None:
@@ -142,6 +142,19 @@ def test_rules_that_change_train_only_share_a_table(split: str, tmp_path: Path) 
     rules = ("majority", "probability", "fer2013")
     runs = plan(recipe_of(tmp_path, runs={rule: {"labels": rule} for rule in rules}, split=split))
     assert [run.config.labels for run in runs] == list(rules)
+
+
+def test_the_runs_may_be_asked_under_another_prior(tmp_path: Path) -> None:
+    recipe = recipe_of(tmp_path, prior="half")
+    assert recipe.scoring == Scoring("test", "none", "half")
+    assert recipe.under("balanced").scoring.stem == "test-balanced"
+    assert str(recipe.scoring) == "test, --prior half"
+    with pytest.raises(ConfigError, match="Unknown prior 'balnced'; did you mean 'balanced'"):
+        recipe.under("balnced")
+    on_test = recipe_of(tmp_path, runs={"a": {}, "b": {"protocol": "paper"}})
+    for make in (lambda: on_test.under("train"), lambda: recipe_of(tmp_path, runs=on_test.runs, prior="train")):
+        with pytest.raises(ConfigError, match=r"The run 'b' \(protocol: paper\) sets no validation faces aside"):
+            make()
 
 
 def test_a_file_that_is_no_recipe(tmp_path: Path) -> None:

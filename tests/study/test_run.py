@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from evenface.errors import ConfigError
-from evenface.study import Recipe, Run, Task, collect, plan, run_locally, state_of, work
+from evenface.study import Recipe, Run, Scoring, Task, collect, plan, run_locally, state_of, work
 from evenface.study.state import minutes
 from evenface.study.work import main
 from evenface.training.config import load_config
@@ -28,8 +28,8 @@ def nobody(*_: object, **__: object) -> None:
 
 def test_a_finished_run_is_never_trained_again(study: tuple[Recipe, list[Run]], monkeypatch: pytest.MonkeyPatch) -> None:
     _, runs = study
-    assert {str(state_of(run, "test", "none")) for run in runs} == {"done"}
-    assert str(state_of(runs[0], "test", "flip")) == "trained, not scored"
+    assert {str(state_of(run, Scoring("test"))) for run in runs} == {"done"}
+    assert str(state_of(runs[0], Scoring("test", "flip"))) == "trained, not scored"
     assert run_locally(runs, Task(), worker=("no such command",)) == {}
     monkeypatch.setattr(Loop, "step", nobody)
     before = (runs[0].folder / "last.ckpt").read_bytes()
@@ -44,23 +44,23 @@ def test_a_finished_run_is_never_trained_again(study: tuple[Recipe, list[Run]], 
 
 def test_what_makes_a_run_unfinished(copy: Run, study: tuple[Recipe, list[Run]], tmp_path: Path) -> None:
     (copy.folder / "last.ckpt").unlink()
-    assert state_of(copy, "test", "none").done  # it may be deleted
+    assert state_of(copy, Scoring("test")).done  # it may be deleted
     assert minutes(copy.folder) is None
     metrics = copy.folder / "metrics-test.json"
     metrics.write_text(json.dumps(json.loads(metrics.read_text()) | {"epoch": 9}))
-    assert str(state_of(copy, "test", "none")) == "trained, not scored"  # scores of an epoch that was the best one once
+    assert str(state_of(copy, Scoring("test"))) == "trained, not scored"  # scores of an epoch that was the best one once
     work(copy.config, Task())
-    assert state_of(copy, "test", "none").done
+    assert state_of(copy, Scoring("test")).done
     metrics.write_text('{"epoch": ')  # half a copy
-    assert str(state_of(copy, "test", "none")) == "trained, not scored"
-    assert not state_of(copied(study, tmp_path, lr=0.5), "test", "none").begun  # a changed setting is a new run
+    assert str(state_of(copy, Scoring("test"))) == "trained, not scored"
+    assert not state_of(copied(study, tmp_path, lr=0.5), Scoring("test")).begun  # a changed setting is a new run
 
 
 def test_a_default_that_has_changed_is_told(copy: Run) -> None:
     file = copy.folder / "config.yaml"
     file.write_text(file.read_text().replace("erase: 0.5", "erase: 0.25"))
     with pytest.raises(ConfigError, match=r"was trained with erase 0.25, and the recipe now means 0.5; move that folder away"):
-        state_of(copy, "test", "none")
+        state_of(copy, Scoring("test"))
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def moved(study: tuple[Recipe, list[Run]], tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "old").rename(tmp_path / "new")
     monkeypatch.chdir(tmp_path / "new")
     recipe = recipe_of(tmp_path / "new", **given)
-    assert [str(state_of(run, "test", "none")) for run in plan(recipe)] == ["done", "done"]
+    assert [str(state_of(run, Scoring("test"))) for run in plan(recipe)] == ["done", "done"]
     assert collect(recipe, plan(recipe), resamples=100).missing == ()
     return plan(recipe)[0]
 
@@ -87,8 +87,8 @@ def moved(study: tuple[Recipe, list[Run]], tmp_path: Path, monkeypatch: pytest.M
 def test_a_study_may_be_moved_with_what_it_names(moved: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Loop, "step", nobody)
     (moved.folder / "last.ckpt").unlink()
-    work(moved.config, Task("validation"))  # finds the faces where they are now
-    assert state_of(moved, "validation", "none").done
+    work(moved.config, Task(Scoring("validation")))  # finds the faces where they are now
+    assert state_of(moved, Scoring("validation")).done
     assert load_config(moved.folder / "config.yaml").init == str(tmp_path / "new" / "start")
 
 
@@ -97,7 +97,7 @@ def test_a_path_that_ends_in_another_name_is_told(name: str, value: str, moved: 
     file = moved.folder / "config.yaml"
     file.write_text(file.read_text().replace(f"/{value}\n", "/other\n"))
     with pytest.raises(ConfigError, match=rf"was trained with {name} '.*/other', and the recipe now means '.*/{value}'; move that folder"):
-        state_of(moved, "test", "none")
+        state_of(moved, Scoring("test"))
 
 
 def test_an_interrupted_run_is_gone_on_with(study: tuple[Recipe, list[Run]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,10 +115,10 @@ def test_an_interrupted_run_is_gone_on_with(study: tuple[Recipe, list[Run]], tmp
         patch.setattr(Loop, "step", stopping)
         with pytest.raises(Interrupted):
             work(run.config, Task())
-    assert str(state_of(run, "test", "none")) == "stopped in epoch 2 of 2"
+    assert str(state_of(run, Scoring("test"))) == "stopped in epoch 2 of 2"
     other = dataclasses.replace(run.config, workers=2, save_minutes=0.0)  # on another machine
     work(other, Task())
-    assert state_of(run, "test", "none").done
+    assert state_of(run, Scoring("test")).done
     assert load_config(run.folder / "config.yaml").workers == 2
     weights = Path("best", "model.safetensors")
     assert (run.folder / weights).read_bytes() == (runs[0].folder / weights).read_bytes()
@@ -131,7 +131,7 @@ def test_paths_of_a_recipe_may_be_relative(study: tuple[Recipe, list[Run]], tmp_
     monkeypatch.chdir(tmp_path)
     (run,) = plan(recipe_of(tmp_path, base={**recipe.base, "data_dir": "faces.parquet"}, runs={"ce": {}}))
     work(run.config, Task())
-    assert state_of(run, "test", "none").done
+    assert state_of(run, Scoring("test")).done
     assert load_config(run.folder / "config.yaml").data_dir == str(tmp_path / "faces.parquet")
     weights = Path("best", "model.safetensors")
     assert (run.folder / weights).read_bytes() == (runs[0].folder / weights).read_bytes()
@@ -140,6 +140,6 @@ def test_paths_of_a_recipe_may_be_relative(study: tuple[Recipe, list[Run]], tmp_
 def test_the_process_of_a_run_says_why_it_failed(study: tuple[Recipe, list[Run]], tmp_path: Path, capfd: Any, monkeypatch: Any) -> None:
     run = copied(study, tmp_path, lr=0.5)
     config = dataclasses.asdict(dataclasses.replace(run.config, data_dir=str(tmp_path / "nowhere.csv")))
-    monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps({"config": config, "split": "test", "tta": "none", "command": []})))
+    monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps({"config": config, "scoring": Scoring(), "command": []})))
     assert main() == 1
     assert "nowhere.csv" in capfd.readouterr().err.splitlines()[-1]

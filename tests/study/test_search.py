@@ -18,7 +18,7 @@ import yaml
 from evenface.cli.study_search import _searched
 from evenface.errors import ConfigError, MissingExtra, TrainingError
 from evenface.report.trials import TrialRow, trials_csv, trials_grid
-from evenface.study import Recipe, Run, Task, plan, read_recipe
+from evenface.study import Recipe, Run, Scoring, Task, plan, read_recipe
 from evenface.study.search import best_of, run_search, trials_of, with_best
 from evenface.study.space import Interval
 
@@ -167,7 +167,7 @@ def test_the_best_trial_is_that_of_validation(sampler: str, tmp_path: Path) -> N
     recipe = recipe_of(tmp_path, search={"sampler": sampler, "prune": False, "trials": 14})
     trainer = Trainer()
     trials = run_search(recipe, "rbcf", trainer)
-    assert {(task.split, task.tta) for task in trainer.tasks} == {("validation", "none")}
+    assert {task.scoring for task in trainer.tasks} == {Scoring("validation")}
     assert not list((tmp_path / "runs").rglob("*test*"))
     assert [trial.number for trial in trials] == list(range(14))
     for trial in trials:

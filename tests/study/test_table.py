@@ -18,7 +18,7 @@ from evenface.errors import DataError
 from evenface.evaluation.records import read_predictions
 from evenface.report.study import study_csv, study_grid, study_grids
 from evenface.runs import evaluate
-from evenface.study import Recipe, Run, collect, plan
+from evenface.study import Recipe, Run, Scoring, collect, plan
 
 from ..training.conftest import CLASSES
 from .conftest import copied
@@ -74,7 +74,7 @@ def test_scores_on_the_split_of_the_choice_are_told_as_such(study: tuple[Recipe,
     recipe, _ = study
     assert not any("Optimistic" in note for note in collect(recipe, [copy], resamples=50).notes)
     evaluate(copy.folder, split="validation", device="cpu", workers=1)
-    chosen = dataclasses.replace(recipe, split="validation")
+    chosen = dataclasses.replace(recipe, scoring=Scoring("validation"))
     assert any(
         note.startswith("Optimistic: the epoch was chosen on the validation") for note in collect(chosen, [copy], resamples=50).notes
     )
@@ -83,7 +83,7 @@ def test_scores_on_the_split_of_the_choice_are_told_as_such(study: tuple[Recipe,
 def test_scores_on_training_faces_are_told_as_such(study: tuple[Recipe, list[Run]], copy: Run) -> None:
     recipe, _ = study
     evaluate(copy.folder, split="train", device="cpu", workers=1)
-    notes = collect(dataclasses.replace(recipe, split="train"), [copy], resamples=50).notes
+    notes = collect(dataclasses.replace(recipe, scoring=Scoring("train")), [copy], resamples=50).notes
     assert notes[-1] == "Optimistic: the model learned on the train images themselves; not an estimate for new faces."
 
 

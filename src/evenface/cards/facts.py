@@ -21,7 +21,7 @@ import yaml
 from evenface.calibration import PRIORS
 from evenface.cards.places import without_places
 from evenface.errors import DataError
-from evenface.evaluation.records import read_metrics, stem_of
+from evenface.evaluation.records import Scoring, read_metrics
 
 
 SCHEMA_VERSION = 1
@@ -154,7 +154,7 @@ def _scores(run: Path, config: Mapping[str, Any]) -> tuple[list[Scores], list[Sc
         try:
             metrics = read_metrics(file)
             tta, prior = metrics.get("tta", "none"), metrics.get("prior", "model")
-            scores = of_metrics(metrics, own=file.name == f"metrics-{stem_of(metrics['split'], tta, prior)}.json")
+            scores = of_metrics(metrics, own=file.name == f"metrics-{Scoring(metrics['split'], tta, prior).stem}.json")
             setting_order(scores)
         except (DataError, ValueError):
             continue

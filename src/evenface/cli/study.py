@@ -6,6 +6,7 @@
   evenface study recipes/table1.yaml --data-dir DIR --init resnet18_msceleb.pth
   evenface study recipes/rivals_ferplus_cpu.yaml --data-dir DIR --engine ray --address auto --cpus-per-run 4
   evenface study recipes/rivals_ferplus_cpu.yaml --data-dir DIR --keep rivals.parquet
+  evenface study recipes/rivals_ferplus_cpu.yaml --data-dir DIR --prior balanced
 
 A finished run is never trained again and an interrupted one is gone on with: the same command goes on with a study that was stopped.
 The table is printed and written to table.md and table.csv in the study's folder; with --only it is of those runs, and printed only.
@@ -18,6 +19,8 @@ import dataclasses
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from evenface.cli.flags import PRIORS
 
 
 if TYPE_CHECKING:
@@ -53,6 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--without-duplicates", action="store_true", help="leave out of the table the images that stand in train pixel for pixel"
     )
+    parser.add_argument(
+        "--prior", choices=PRIORS, help="ask all runs under this prior, and write its own tables, table-PRIOR.md (default: the recipe's)"
+    )
     parser.add_argument("-o", "--output", type=Path, help="folder of the run folders and tables (default: the recipe's)")
     parser.add_argument(
         "--keep",
@@ -78,6 +84,8 @@ def run(args: argparse.Namespace) -> int:
     recipe = read_recipe(args.recipe)
     if args.keep is not None and recipe.search is not None:
         raise ConfigError("--keep goes with no search, whose trials go on from their states.")
+    if args.prior is not None:
+        recipe = recipe.under(args.prior)
     output = recipe.output if args.output is None else args.output
     out = console()
     command = ["evenface", *sys.argv[1:]]
@@ -103,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
         def told(text: str) -> None:
             say(out, f"kept      {text}")
 
-        kept = restore(runs, args.keep, recipe.split, recipe.tta, write=not args.dry_run, say=told)
+        kept = restore(runs, args.keep, recipe.scoring, write=not args.dry_run, say=told)
     if args.dry_run:
         _list(out, recipe, whole, runs, output, args.jobs, kept)
         return 0
@@ -133,7 +141,7 @@ def _list(console: Console, recipe: Recipe, whole: Sequence[Run], runs: Sequence
 
     known = {run.folder: State(1, 1, begun=True, scored=True) for run in kept.taken}
     known |= {run.folder: State(0, run.config.epochs, begun=False, scored=False) for run in kept.dropped}
-    states = [known.get(run.folder) or state_of(run, recipe.split, recipe.tta) for run in runs]
+    states = [known.get(run.folder) or state_of(run, recipe.scoring) for run in runs]
     estimate = estimate_study(runs, states, jobs=jobs, probe=Probe())
     rows = []
     for run, state in zip(runs, states, strict=True):

@@ -24,7 +24,7 @@ def bring(recipe: Recipe, runs: Sequence[Run], args: argparse.Namespace, out: Co
     from evenface.study.kept import keep
 
     def done() -> int:
-        return sum(state_of(each, recipe.split, recipe.tta).done for each in runs)
+        return sum(state_of(each, recipe.scoring).done for each in runs)
 
     kept = 0
 
@@ -33,7 +33,7 @@ def bring(recipe: Recipe, runs: Sequence[Run], args: argparse.Namespace, out: Co
         if text:
             say(out, text)
         if args.keep is not None and (now := done()) > kept:
-            keep(runs, args.keep, recipe.split, recipe.tta)
+            keep(runs, args.keep, recipe.scoring)
             kept = now
 
     if done() == len(runs):
@@ -41,7 +41,7 @@ def bring(recipe: Recipe, runs: Sequence[Run], args: argparse.Namespace, out: Co
         return {}
     check_data(runs, recipe.split)
     try:
-        return engine(args)(runs, Task(recipe.split, recipe.tta, command), say=news)
+        return engine(args)(runs, Task(recipe.scoring, command), say=news)
     except TrainingError as error:
         raise TrainingError(f"{error} Go on with: {shlex.join(command)}") from error
 

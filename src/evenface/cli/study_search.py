@@ -130,7 +130,7 @@ def _price(out: Console, recipe: Recipe, search: Search, args: argparse.Namespac
     further runs: the best trial is there with the first seed already.
     """
     from evenface.cli.study_runs import numbers, say
-    from evenface.study import State, plan, state_of
+    from evenface.study import Scoring, State, plan, state_of
     from evenface.study.estimate import estimate_study, in_words
     from evenface.study.probe import Probe
     from evenface.study.search import SPLIT, best_of, trials_of, with_best
@@ -146,10 +146,10 @@ def _price(out: Console, recipe: Recipe, search: Search, args: argparse.Namespac
     plain = [run for run in plan(recipe, data_dir=args.data_dir, seeds=recipe.seeds[:1], output=output) if run.name in search.runs]
     # A run that is searched for stands in the table with other settings than these: nothing of it is there yet.
     untrained = {run.folder: State(0, run.config.epochs, False, False) for run in [*plain, *table] if run.name in search.runs}
-    known = [state_of(run, SPLIT, "none") for run in before]
+    known = [state_of(run, Scoring(SPLIT)) for run in before]
     further = [run for run in table if run.folder not in {each.folder for each in plain}]
     runs = [*plain, *further]
-    states = [untrained.get(run.folder) or state_of(run, recipe.split, recipe.tta) for run in runs]
+    states = [untrained.get(run.folder) or state_of(run, recipe.scoring) for run in runs]
     estimate = estimate_study([*before, *runs], [*known, *states], jobs=args.jobs, probe=Probe())
     took = {run.name: estimate.minutes[run.folder] for run in plain if run.folder in estimate.minutes}
     if set(missing) <= set(took):

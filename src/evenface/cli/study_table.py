@@ -28,17 +28,18 @@ def show(console: Console, recipe: Recipe, result: StudyResult, output: Path | N
         _say(console, note)
     if output is None:
         return
-    tta = "" if recipe.tta == "none" else f", --tta {recipe.tta}"
+    under = "" if recipe.scoring.prior == "model" else f"-{recipe.scoring.prior}"  # beside the tables of other priors
     faces = " or ".join(map(str, dict.fromkeys(sum(table.comparison.n) for table in result.tables)))
-    scope = f"Split: {recipe.split}{tta}, n = {faces}. Command:"
+    scope = f"Split: {recipe.scoring}, n = {faces}. Command:"
     head = "\n\n".join([f"# {recipe.name}", *([recipe.about] if recipe.about else []), scope, f"    {shlex.join(command)}", ""])
     notes = "".join(f"\n{note}\n" for note in result.notes)
-    pictures = "".join(f"\n![{drawing.name}]({drawing.name}.png)\n" for drawing in found.drawings)
-    write_text(output / "table.md", head + "\n".join(grid.markdown() for grid in found.page) + pictures + notes)
-    write_text(output / "table.csv", found.csv)
-    written = [output / "table.md", output / "table.csv"]
+    pictures = "".join(f"\n![{drawing.name}]({drawing.name}{under}.png)\n" for drawing in found.drawings)
+    page, table = output / f"table{under}.md", output / f"table{under}.csv"
+    write_text(page, head + "\n".join(grid.markdown() for grid in found.page) + pictures + notes)
+    write_text(table, found.csv)
+    written = [page, table]
     for drawing in found.drawings:
-        written += _draw(drawing, output)
+        written += _draw(drawing, output / f"{drawing.name}{under}")
     _say(console, "written   " + "\n          ".join(map(str, written)))
 
 
@@ -58,11 +59,11 @@ def _rendered(recipe: Recipe, result: StudyResult) -> Rendered:
     return Rendered(grids, (*summary, *(study_grid(*table) for table in tables)), csv)
 
 
-def _draw(drawing: Drawing, output: Path) -> list[Path]:
-    """The picture as PNG and SVG."""
+def _draw(drawing: Drawing, place: Path) -> list[Path]:
+    """The picture as PNG and SVG, beside one another."""
     from evenface.files import write_aside
 
-    paths = [output / f"{drawing.name}.png", output / f"{drawing.name}.svg"]
+    paths = [place.with_name(f"{place.name}.{kind}") for kind in ("png", "svg")]
     for path in paths:
         write_aside(path, functools.partial(drawing.figure.savefig, format=path.suffix[1:], dpi=150, facecolor="white"))
     return paths

@@ -19,7 +19,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -92,9 +92,22 @@ class Evaluation:
     predictions_file: Path
 
 
-def stem_of(split: str, tta: str, prior: str = "model") -> str:
-    """The part of `predictions-<stem>.parquet` and `metrics-<stem>.json` that says what was scored, and how."""
-    return "-".join([split, *([] if tta == "none" else [tta]), *([] if prior == "model" else [prior])])
+class Scoring(NamedTuple):
+    """What a model is scored on, and how; see `evenface.runs.evaluate`."""
+
+    split: str = "test"
+    tta: str = "none"
+    prior: str = "model"
+
+    @property
+    def stem(self) -> str:
+        """The part of `predictions-<stem>.parquet` and `metrics-<stem>.json` that says so."""
+        return "-".join([self.split, *([] if self.tta == "none" else [self.tta]), *([] if self.prior == "model" else [self.prior])])
+
+    def __str__(self) -> str:
+        """`test, --tta flip, --prior balanced`."""
+        told = {name: getattr(self, name) for name in ("tta", "prior")}
+        return self.split + "".join(f", --{name} {value}" for name, value in told.items() if value != self._field_defaults[name])
 
 
 def why_optimistic(metrics: Mapping[str, Any]) -> str:

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from evenface import zoo
 from evenface.errors import ConfigError
 from evenface.evaluation.compare import Comparison, RunPredictions, compare_runs
-from evenface.evaluation.records import Predictions, read_metrics, read_predictions, stem_of
+from evenface.evaluation.records import Predictions, Scoring, read_metrics, read_predictions
 from evenface.model_folder import WEIGHTS, ModelConfig, is_backbone, read_config, standing
 from evenface.report.data import Data
 from evenface.report.tables import class_order
@@ -188,7 +188,7 @@ def stored(run: Run, split: str, tta: str, prior: str, data: Data = OWN) -> tupl
     is no longer its best.
     """
     place = data.of(run, split)
-    name = f"{place.prefix}{stem_of(split, tta, prior)}"
+    name = f"{place.prefix}{Scoring(split, tta, prior).stem}"
     predictions, metrics = run.scores / f"predictions-{name}.parquet", run.scores / f"metrics-{name}.json"
     if not predictions.is_file() or not metrics.is_file():
         return None

@@ -2,7 +2,7 @@
 
     recipe = read_recipe("recipes/rivals-tiny.yaml")
     runs = plan(recipe)
-    failed = run_locally(runs, Task(recipe.split, recipe.tta), jobs=2)
+    failed = run_locally(runs, Task(recipe.scoring), jobs=2)
     result = collect(recipe, runs)
 
 A run's folder is named by its settings, so a study that was stopped goes on where it was, and a changed setting is a new run.
@@ -10,6 +10,7 @@ A run's folder is named by its settings, so a study that was stopped goes on whe
 
 from __future__ import annotations
 
+from evenface.evaluation.records import Scoring as Scoring
 from evenface.study.local import run_locally as run_locally
 from evenface.study.plan import Run as Run
 from evenface.study.plan import plan as plan
@@ -29,6 +30,7 @@ __all__ = [
     "Point",
     "Recipe",
     "Run",
+    "Scoring",
     "State",
     "StudyResult",
     "StudyTable",

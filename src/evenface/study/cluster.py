@@ -1,6 +1,6 @@
 """The runs of a study as tasks of a Ray cluster (extra `ray`).
 
-    failed = run_on_ray(plan(recipe), Task(recipe.split, recipe.tta), address="auto", cpus=4, say=print)
+    failed = run_on_ray(plan(recipe), Task(recipe.scoring), address="auto", cpus=4, say=print)
 
 All machines must have evenface, and see the run folders and the data under the same paths. A task whose worker dies is tried again and
 goes on from the state that it had saved.

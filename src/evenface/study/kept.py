@@ -1,7 +1,7 @@
 """The answers of a study's finished runs in one small file, for machines that are lent for an hour and keep nothing.
 
-    restore(runs, Path("kept.parquet"), "test", "none")      # their folders, with scores and without weights
-    keep(runs, Path("kept.parquet"), "test", "none")         # with those that are done now
+    restore(runs, Path("kept.parquet"), Scoring("test"))      # their folders, with scores and without weights
+    keep(runs, Path("kept.parquet"), Scoring("test"))         # with those that are done now
 
 A row per face: `id`, `label` and `duplicate_of_train` (of the first run) as in a predictions file, and a column per run, named as its
 folder, with the expression that it answered. What else the tables are made of (epoch, minutes, versions, settings; its duplicates, where it
@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from evenface.errors import ConfigError, DataError, EvenfaceError, ModelError
-from evenface.evaluation.records import Predictions, read_metrics, stem_of, summarise, write_metrics, write_predictions
+from evenface.evaluation.records import Predictions, Scoring, read_metrics, summarise, write_metrics, write_predictions
 from evenface.files import write_aside, write_text
 from evenface.locks import alone_in
 from evenface.model_folder import CONFIG, WEIGHTS, read_config
@@ -40,7 +40,9 @@ from evenface.zoo import KEPT, sha256_of
 
 _FACES = ["id", "label", "duplicate_of_train"]
 _ABOUT = ("schema_version", "architecture", "class_names", "mean", "std", "img_size", "train_counts", "method", "dataset", "evenface")
-_SCORES = ("dataset", "seeds", "model", "tta", "prior", "selection", "epoch", "optimistic", "learned_from", "init_sha256")
+_SCORES = (
+    "dataset", "seeds", "model", "tta", "prior", "calibration", "selection", "epoch", "optimistic", "learned_from", "init_sha256",
+)  # fmt: skip
 _MADE = ("evenface", "device", "precision", "packages", "train_counts", "data_ids")
 
 
@@ -54,8 +56,7 @@ class Restored(NamedTuple):
 def restore(
     runs: Sequence[Run],
     file: Path,
-    split: str,
-    tta: str,
+    scoring: Scoring,
     *,
     write: bool = True,
     train: bool = True,
@@ -78,7 +79,7 @@ def restore(
     _check_place(file)
     if not file.is_file():
         return Restored([], [])
-    table = _read(file, split, tta)
+    table = _read(file, scoring)
     kept, start = set(), functools.cache(_start)  # which the seeds of a study share
     for run in runs:
         if run.folder.name in table.column_names:
@@ -89,18 +90,22 @@ def restore(
                 say(f"{run}: {file} has answers of {changed}; it is trained anew")
     light = {run.folder for run in runs if (run.folder / KEPT).is_file()}
     here = {run.folder for run in runs if (run.folder / "config.yaml").is_file()} - light
-    done = light | kept | {run.folder for run in runs if run.folder in here and state_of(run, split, tta).done}
+    scored = {run.folder for run in runs if (run.folder in here or run.folder in light) and state_of(run, scoring).done}
+    done = scored | kept
     to_train = {run.folder for run in runs} - done if train else set()
     while needed := {run.after for run in runs if run.folder in to_train and run.after is not None} & (light | kept) - here - to_train:
         to_train |= needed
     dropped = [run for run in runs if run.folder in light & to_train]
-    taken = [run for run in runs if run.folder in kept - here - light - to_train]
+    taken = [run for run in runs if run.folder in kept - here - scored - to_train]
+    for run in dropped:
+        if run.folder not in scored:
+            say(f"{run}: its folder has no weights, and {file} no answers on {scoring}; it is trained anew")
     if write:
-        keep(dropped, file, split, tta)
+        keep(dropped, file, scoring)
         for run in dropped:
             shutil.rmtree(run.folder)
         for run in taken:
-            _make(run, table, file, stem_of(split, tta))
+            _make(run, table, file, scoring.stem)
     return Restored(taken, dropped)
 
 
@@ -118,7 +123,7 @@ def names_in(file: Path) -> set[str]:
         raise _unreadable(file, error) from error
 
 
-def keep(runs: Sequence[Run], file: Path, split: str, tta: str) -> int:
+def keep(runs: Sequence[Run], file: Path, scoring: Scoring) -> int:
     """Writes the answers of the runs that are done beside those that the file has already; returns how many runs it has now.
 
     Processes that keep into the same file wait for one another.
@@ -128,8 +133,8 @@ def keep(runs: Sequence[Run], file: Path, split: str, tta: str) -> int:
         DataError: a damaged file, or one with the answers for other faces.
         StorageError: it cannot be written.
     """
-    check_one_set({str(run): dataclasses.asdict(run.config) for run in runs}, split)
-    ready = [run for run in runs if state_of(run, split, tta).done]
+    check_one_set({str(run): dataclasses.asdict(run.config) for run in runs}, scoring.split)
+    ready = [run for run in runs if state_of(run, scoring).done]
     if not ready:
         return 0
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -137,20 +142,20 @@ def keep(runs: Sequence[Run], file: Path, split: str, tta: str) -> int:
         faces: pa.Table | None = None
         columns: dict[str, tuple[pa.Array, dict[bytes, bytes]]] = {}
         if file.is_file():
-            table = _read(file, split, tta)
+            table = _read(file, scoring)
             faces = table.select(_FACES)
             columns = {name: (_whole(table[name]), table.field(name).metadata) for name in table.column_names if name not in _FACES}
         for run in ready:
             if (run.folder / KEPT).is_file() and run.folder.name in columns:
                 continue
-            found = pq.read_table(run.folder / f"predictions-{stem_of(split, tta)}.parquet", columns=[*_FACES, "predicted"])
+            found = pq.read_table(run.folder / f"predictions-{scoring.stem}.parquet", columns=[*_FACES, "predicted"])
             if faces is None:
                 faces = found.select(_FACES)
             rows = {name: row for row, name in enumerate(found["id"].to_pylist())}
             found = found.take([rows.get(name) for name in faces["id"].to_pylist()])
             if len(rows) != len(faces) or not faces.select(["id", "label"]).equals(found.select(["id", "label"])):
                 raise DataError(f"{file} holds answers for other faces than those of {run.folder}; keep these runs in another file.")
-            facts = _facts(run, split, tta)
+            facts = _facts(run, scoring)
             if found["duplicate_of_train"] != faces["duplicate_of_train"]:  # it learned from other faces than the first run
                 facts["duplicates"] = np.flatnonzero(found["duplicate_of_train"].to_numpy()).tolist()
             columns[run.folder.name] = _whole(found["predicted"]), {b"run": json.dumps(facts).encode()}
@@ -158,7 +163,7 @@ def keep(runs: Sequence[Run], file: Path, split: str, tta: str) -> int:
         fields = [pa.field(name, faces.schema.field(name).type) for name in _FACES]
         fields += [pa.field(name, pa.string(), metadata=facts) for name, (_, facts) in columns.items()]
         arrays = [_whole(faces[name]) for name in _FACES] + [answers for answers, _ in columns.values()]
-        schema = pa.schema(fields, metadata={b"evenface": json.dumps({"split": split, "tta": tta}).encode()})
+        schema = pa.schema(fields, metadata={b"evenface": json.dumps(scoring._asdict()).encode()})
         table = pa.Table.from_arrays(arrays, schema=schema)
         write_aside(file, lambda out: pq.write_table(table, out, compression="zstd", compression_level=19))
     return len(columns)
@@ -175,10 +180,10 @@ def _whole(column: pa.ChunkedArray) -> pa.Array:
     return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
 
 
-def _facts(run: Run, split: str, tta: str) -> dict[str, Any]:
+def _facts(run: Run, scoring: Scoring) -> dict[str, Any]:
     """What of a run's folder is kept beside its answers; no path of the machine that trained it."""
     about = read_config(run.folder / "best", weights=False)
-    metrics = read_metrics(run.folder / f"metrics-{stem_of(split, tta)}.json")
+    metrics = read_metrics(run.folder / f"metrics-{scoring.stem}.json")
     environment = json.loads((run.folder / "environment.json").read_text(encoding="utf-8"))
     start = {} if run.after is not None or not starts_from_file(run.config) else {"start": metrics.get("init_sha256")}
     return {
@@ -187,6 +192,7 @@ def _facts(run: Run, split: str, tta: str) -> dict[str, Any]:
         "log": (run.folder / "log.csv").read_text(encoding="utf-8"),
         "environment": {name: environment[name] for name in _MADE if name in environment},
         "model": {name: getattr(about, name) for name in _ABOUT}
+        | ({} if scoring.prior == "model" else {"calibration": about.calibration})
         | {name: about.details.get(name) for name in ("epoch", "selection")}
         | ({"init": {"learned_whole": about.learned_whole}} if about.learned_whole else {}),
         "scores": {name: metrics[name] for name in _SCORES if name in metrics},
@@ -243,6 +249,9 @@ def _make(run: Run, table: pa.Table, file: Path, stem: str) -> None:
             duplicates=duplicates,
             class_names=names,
         )
+        standing = run.folder / "best" / CONFIG  # with the calibration of answers under another prior
+        if standing.is_file():
+            model = json.loads(standing.read_text(encoding="utf-8")) | model
         texts = {"log.csv": facts["log"], "environment.json": _json(facts["environment"]), f"best/{CONFIG}": _json(model)}
         texts |= {KEPT: _json({"minutes": facts["minutes"]}), "config.yaml": run.config.to_yaml()}
     except (KeyError, IndexError, TypeError, ValueError, EvenfaceError) as error:
@@ -259,15 +268,15 @@ def _unusable(file: Path, run: Run, error: Exception) -> DataError:
     return DataError(f"{file} has no usable record of {run.folder.name} ({error}); move it away to train its runs anew.")
 
 
-def _read(file: Path, split: str, tta: str) -> pa.Table:
+def _read(file: Path, scoring: Scoring) -> pa.Table:
     try:
         table = pq.read_table(file)
         about = json.loads((table.schema.metadata or {})[b"evenface"])
-        was = about["split"], about["tta"]
+        was = Scoring(**about)
     except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
         raise _unreadable(file, error) from error
-    if was != (split, tta):
-        raise ConfigError(f"{file} holds answers on {stem_of(*was)}, and the recipe scores on {stem_of(split, tta)}; name another file.")
+    if was != scoring:
+        raise ConfigError(f"{file} holds answers on {was}, and the recipe scores on {scoring}; name another file.")
     return table
 
 

@@ -1,6 +1,6 @@
 """The runs of a study as processes on this machine, some at a time.
 
-failed = run_locally(plan(recipe), Task(recipe.split, recipe.tta), jobs=2, say=print)
+failed = run_locally(plan(recipe), Task(recipe.scoring), jobs=2, say=print)
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def run_locally(
 
     Args:
         say, give_up: see `bring_to_end`.
-        worker: the command of a process; it is given config, split, tta and command as JSON on its standard input.
+        worker: the command of a process; it is given config, scoring and command as JSON on its standard input.
 
     Returns:
         The runs that failed, as text, and why; the others went on.

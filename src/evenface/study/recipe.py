@@ -10,6 +10,7 @@
     seeds: [0, 1, 2]
     split: test                                             # what the runs are scored on
     tta: none
+    prior: model                                            # how frequent the expressions are taken to be when they are scored
     output: runs/rivals-tiny
     axes: {imbalance: [50, 100, 150]}                       # each run with each value: `evenface.study.axes`
     layout: table4                                          # the paper's table or figure that they become: `evenface.report.paper`
@@ -28,8 +29,10 @@ from typing import Any
 
 import yaml
 
+from evenface.calibration import PRIORS
 from evenface.data.manifest import SPLITS
 from evenface.errors import ConfigError, unknown_name
+from evenface.evaluation.records import Scoring
 from evenface.methods import METHODS
 from evenface.runs import TTA
 from evenface.study.axes import axis_labels, combinations
@@ -39,7 +42,7 @@ from evenface.study.space import Search, read_search
 from evenface.training.config import TrainConfig
 
 
-KEYS = ("name", "about", "base", "runs", "axes", "search", "seeds", "split", "tta", "output", "layout")
+KEYS = ("name", "about", "base", "runs", "axes", "search", "seeds", "split", "tta", "prior", "output", "layout")
 
 PLACES = ("folder", "manifest")
 """The data sets that `data_dir` tells apart; for the others it only says where the one set of that name lies."""
@@ -74,7 +77,7 @@ class Recipe:
         runs: the settings of each run by name, the base's included, multiplied with the axes; the first is the baseline.
         after: the run whose best model a run starts from, for those that start from one.
         seeds: each run is trained once with each.
-        split, tta: what the runs are scored on, and how.
+        scoring: what the runs are scored on, and how.
         output: the folder of the run folders and tables.
         points: of each run by name.
         axes: the labels of each axis.
@@ -89,14 +92,29 @@ class Recipe:
     runs: Mapping[str, Mapping[str, Any]]
     after: Mapping[str, str]
     seeds: tuple[int, ...]
-    split: str
-    tta: str
+    scoring: Scoring
     output: Path
     points: Mapping[str, Point]
     axes: Mapping[str, tuple[str, ...]]
     names: tuple[str, ...]
     search: Search | None = None
     layout: str | None = None
+
+    @property
+    def split(self) -> str:
+        """What the runs are scored on."""
+        return self.scoring.split
+
+    def under(self, prior: str) -> Recipe:
+        """The same runs, scored under another prior.
+
+        Raises:
+            ConfigError: it is no prior, or there are runs that have none.
+        """
+        if prior not in PRIORS:
+            raise ConfigError(unknown_name("prior", prior, PRIORS))
+        _check_calibrated(self.runs, prior)
+        return dataclasses.replace(self, scoring=self.scoring._replace(prior=prior))
 
     @property
     def crossed(self) -> bool:
@@ -167,11 +185,10 @@ def _recipe(values: dict[str, Any], stem: str) -> Recipe:
     for key, text in (("name", name), ("about", values.get("about", ""))):
         if not isinstance(text, str):
             raise ConfigError(f"`{key}` must be a text, not {text!r}.")
-    split, tta = values.get("split", "test"), values.get("tta", "none")
-    if split not in SPLITS:
-        raise ConfigError(unknown_name("split", str(split), SPLITS))
-    if tta not in TTA:
-        raise ConfigError(unknown_name("tta", str(tta), TTA))
+    scoring = Scoring(**{key: values[key] for key in Scoring._fields if key in values})
+    for key, given, known in zip(Scoring._fields, scoring, (SPLITS, TTA, PRIORS), strict=True):
+        if given not in known:
+            raise ConfigError(unknown_name(key, str(given), known))
     base = read_settings(values.get("base") or {}, "base")
     named, first = _named(base, values)
     grid = combinations(values.get("axes"))
@@ -189,7 +206,8 @@ def _recipe(values: dict[str, Any], stem: str) -> Recipe:
             config_of(whole, runs[whole])
             if run in first:
                 after[whole] = point.name(first[run])
-    _check_experts(runs, tta)
+    _check_experts(runs, scoring.tta)
+    _check_calibrated(runs, scoring.prior)
     axes = axis_labels(grid)
     if axes and "search" in values:
         raise ConfigError("A recipe has `axes` (all combinations) or `search` (some of them); leave one out.")
@@ -198,7 +216,7 @@ def _recipe(values: dict[str, Any], stem: str) -> Recipe:
         _check_searched(search.runs, after)
     tables = [[point.name(run) for run in named] for point in grid] if axes and len(named) > 1 else [list(runs)]
     for table in tables:
-        check_one_set({run: runs[run] for run in table}, split)
+        check_one_set({run: runs[run] for run in table}, scoring.split)
     output, seeds = Path(str(values.get("output") or f"runs/{name}")), check_seeds(values.get("seeds", [0]))
     about = str(values.get("about", "")).strip()
     layout = (
@@ -206,7 +224,7 @@ def _recipe(values: dict[str, Any], stem: str) -> Recipe:
         if values.get("layout") is None
         else check_layout(values["layout"], entries_of(runs, {run: point.labels for run, point in points.items()}))
     )
-    return Recipe(name, about, base, runs, after, seeds, split, tta, output, points, axes, tuple(named), search, layout)
+    return Recipe(name, about, base, runs, after, seeds, scoring, output, points, axes, tuple(named), search, layout)
 
 
 def _named(base: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
@@ -257,6 +275,16 @@ def _check_experts(runs: Mapping[str, Mapping[str, Any]], tta: str) -> None:
         method = str(settings.get("method", "ce"))
         if tta == "experts" and method in METHODS and method not in EXPERTS:
             raise ConfigError(f"tta: experts is for {' and '.join(EXPERTS)}, whose networks have several; the run '{run}' is {method}.")
+
+
+def _check_calibrated(runs: Mapping[str, Mapping[str, Any]], prior: str) -> None:
+    """A model that was chosen on test is calibrated on nothing, and has no scores under another prior than its own."""
+    for run, settings in runs.items():
+        if prior != "model" and settings.get("protocol") == "paper":
+            raise ConfigError(
+                f"The run '{run}' (protocol: paper) sets no validation faces aside to be calibrated on, "
+                f"so it cannot be scored under the prior '{prior}'; take protocol: validation."
+            )
 
 
 def check_one_set(runs: Mapping[str, Mapping[str, Any]], split: str) -> None:

@@ -19,7 +19,6 @@ from evenface.evaluation.compare import Comparison, MethodScores, PairedComparis
 from evenface.evaluation.records import optimistic_notes, read_metrics, read_predictions, why_optimistic
 from evenface.model_folder import read_config
 from evenface.report.paper.scored import Part, Scored
-from evenface.runs import stem_of
 from evenface.study.layout import entries_of
 from evenface.study.plan import Run
 from evenface.study.recipe import Recipe
@@ -97,7 +96,7 @@ def collect(recipe: Recipe, runs: Sequence[Run], *, without_duplicates: bool = F
     Raises:
         DataError: no run is done yet, or runs that were scored on different images.
     """
-    done = [run for run in runs if state_of(run, recipe.split, recipe.tta).done]
+    done = [run for run in runs if state_of(run, recipe.scoring).done]
     if not done:
         raise DataError(f"No run of the study '{recipe.name}' has been scored on {recipe.split} yet.")
     parts: dict[tuple[str, ...], list[Run]] = {}
@@ -105,7 +104,7 @@ def collect(recipe: Recipe, runs: Sequence[Run], *, without_duplicates: bool = F
         parts.setdefault(tuple(run.labels.values()) if recipe.crossed else (), []).append(run)
     baseline = recipe.names[0] if recipe.crossed else next(iter(recipe.runs))
     tables = tuple(_table(recipe, part, baseline, without_duplicates, resamples) for part in parts.values())
-    notes = []
+    notes = [] if recipe.scoring.prior == "model" else [f"All runs were asked under the prior '{recipe.scoring.prior}'."]
     alone = [table for table in tables if table.scores(baseline) is None]
     if alone:
         where = f" at {'; '.join(at(table.labels) for table in alone)}" if recipe.crossed else ""
@@ -113,7 +112,7 @@ def collect(recipe: Recipe, runs: Sequence[Run], *, without_duplicates: bool = F
     missing = tuple(str(run) for run in runs if run not in done)
     if missing:
         notes.append(f"Not there yet: {', '.join(missing)}.")
-    whys = {str(run): why_optimistic(read_metrics(run.folder / f"metrics-{stem_of(recipe.split, recipe.tta)}.json")) for run in done}
+    whys = {str(run): why_optimistic(read_metrics(run.folder / f"metrics-{recipe.scoring.stem}.json")) for run in done}
     notes += optimistic_notes(whys, f"the {recipe.split} images themselves")
     return StudyResult(tables, missing, tuple(notes))
 
@@ -138,7 +137,7 @@ def _table(recipe: Recipe, runs: Sequence[Run], baseline: str, without_duplicate
     """The runs of one combination, or of all."""
     named = [(run.base if recipe.crossed else run.name, run) for run in runs]
     named.sort(key=lambda each: each[0] != baseline)  # stable: the others stay in their order
-    file = f"predictions-{stem_of(recipe.split, recipe.tta)}.parquet"
+    file = f"predictions-{recipe.scoring.stem}.parquet"
     comparison = compare_runs(
         [RunPredictions.of(str(run.folder), name, run.seed, read_predictions(run.folder / file)) for name, run in named],
         without_duplicates=without_duplicates,

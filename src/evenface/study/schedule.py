@@ -86,7 +86,7 @@ def bring_to_end(
         Stopped: Ctrl-C or SIGTERM; the trainings were told too, have saved their states and left.
         ConfigError: a run folder with other settings.
     """
-    states = {run.folder: state_of(run, task.split, task.tta) for run in runs}
+    states = {run.folder: state_of(run, task.scoring) for run in runs}
     waiting = [run for run in runs if not states[run.folder].done]
     working: dict[Path, tuple[Run, Job]] = {}
     failed: dict[Path, str] = {}
@@ -151,7 +151,7 @@ def bring_to_end(
 def _state_after(run: Run, task: Task, before: State) -> tuple[State, str | None]:
     """The state of a run whose training has left, or why it cannot be read."""
     try:
-        return state_of(run, task.split, task.tta), None
+        return state_of(run, task.scoring), None
     except ConfigError as error:
         return before, str(error)
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from evenface.errors import ConfigError, MissingExtra, TrainingError
+from evenface.evaluation.records import Scoring
 from evenface.files import write_text
 from evenface.study.plan import Run, fingerprint, plan
 from evenface.study.recipe import Point, Recipe
@@ -115,7 +116,7 @@ def run_search(
                 book.note(trial.number, why)
             return why
 
-        reasons = go(unique, Task(SPLIT, "none", command), say=say, give_up=give_up)
+        reasons = go(unique, Task(Scoring(SPLIT), command), say=say, give_up=give_up)
         for trial in open_:
             if str(trial.run) in reasons:
                 failed[trial.number] = reasons[str(trial.run)]
@@ -213,7 +214,7 @@ class _Book:
         found = []
         for number, entry in enumerate(self._entries()):
             (run,) = (run for run in self.runs(entry["values"], number) if run.name == f"{self._name}.t{number}")
-            curve, state = recalls(run.folder), state_of(run, SPLIT, "none")
+            curve, state = recalls(run.folder), state_of(run, Scoring(SPLIT))
             if state.done:
                 recall: float | None = _scored(run.folder)
                 word = "done"

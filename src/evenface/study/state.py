@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 from evenface.errors import ConfigError
+from evenface.evaluation.records import Scoring
 from evenface.runs import is_scored
 from evenface.study.plan import Run, matter
 from evenface.training import checkpoint
@@ -28,7 +29,7 @@ class State:
         epochs: finished ones.
         of: epochs that it will make.
         begun: there is a state to go on from.
-        scored: its best model has predictions on the study's split.
+        scored: its best model has the scores that are asked for.
     """
 
     epochs: int
@@ -52,7 +53,7 @@ class State:
         return f"stopped in epoch {self.epochs + 1} of {self.of}" if self.begun else "to do"
 
 
-def state_of(run: Run, split: str, tta: str) -> State:
+def state_of(run: Run, scoring: Scoring) -> State:
     """The state of a run.
 
     Raises:
@@ -64,7 +65,7 @@ def state_of(run: Run, split: str, tta: str) -> State:
     _check_settings(run)
     epochs = finished_epochs(folder)
     # The state is not asked: it is large, and may be deleted once the run is finished.
-    return State(epochs, run.config.epochs, (folder / "last.ckpt").is_file() or epochs > 0, is_scored(folder, split, tta))
+    return State(epochs, run.config.epochs, (folder / "last.ckpt").is_file() or epochs > 0, is_scored(folder, *scoring))
 
 
 def minutes(folder: Path) -> float | None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from evenface.errors import EvenfaceError
+from evenface.evaluation.records import Scoring
 from evenface.files import write_text
 from evenface.study.state import finished_epochs
 from evenface.training.config import TrainConfig, load_config
@@ -20,12 +21,11 @@ class Task:
     """What is to be done with each run.
 
     Attributes:
-        split, tta: what it is scored on, and how.
+        scoring: what it is scored on, and how.
         command: the words of the command line, kept in the run folder.
     """
 
-    split: str = "test"
-    tta: str = "none"
+    scoring: Scoring = dataclasses.field(default_factory=Scoring)
     command: Sequence[str] = ()
 
 
@@ -35,7 +35,7 @@ def work(config: TrainConfig, task: Task, console: Console | None = None) -> Non
     Raises:
         EvenfaceError: as `evenface.training.run.train` and `evenface.runs.evaluate`.
     """
-    from evenface.runs import evaluate, stem_of
+    from evenface.runs import evaluate
     from evenface.training.run import resume, train
 
     folder = config.folder
@@ -46,9 +46,9 @@ def work(config: TrainConfig, task: Task, console: Console | None = None) -> Non
         resume(folder, command=task.command, console=console)
     elif finished_epochs(folder) < config.epochs:  # else the state was deleted since, as may be
         train(config, command=task.command, console=console)
-    found = evaluate(folder, split=task.split, tta=task.tta, device=config.device, workers=config.workers, command=task.command)
+    found = evaluate(folder, **task.scoring._asdict(), device=config.device, workers=config.workers, command=task.command)
     if console is not None:
-        text = f"scored    {stem_of(task.split, task.tta)}: mean recall {100 * found.metrics['mean_recall']:.1f} %"
+        text = f"scored    {task.scoring.stem}: mean recall {100 * found.metrics['mean_recall']:.1f} %"
         console.print(text, highlight=False, soft_wrap=True)
 
 
@@ -59,7 +59,7 @@ def main() -> int:
     """
     task = json.load(sys.stdin)
     try:
-        work(TrainConfig(**task.pop("config")), Task(**task), Console(width=140))
+        work(TrainConfig(**task["config"]), Task(Scoring(*task["scoring"]), task["command"]), Console(width=140))
     except EvenfaceError as error:
         first, *more = str(error).splitlines()
         print("\n".join([*more, first]), file=sys.stderr)  # such as the tree that was looked for, and last what went wrong
