@@ -78,7 +78,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--data-dir", help="where the data set lies")
     parser.add_argument("--minutes", type=float, help="stop after so many; trainings at work save their state (default: until all is done)")
     parser.add_argument("--jobs", type=int, default=1, help="trainings side by side (default: 1)")
-    parser.add_argument("--table", action="store_true", help="train nothing, write the document")
+    parser.add_argument("--table", action="store_true", help="train nothing, write the document of what is there")
     parser.add_argument("--anew", action="store_true", help="replace a document that has runs of which nothing is left here")
     parser.add_argument("-o", "--output", type=Path, help="folder of the runs (default: the recipe's)")
     parser.add_argument("--document", type=Path, help="default: docs/leaderboard.md, of another recipe docs/NAME.md")
@@ -104,6 +104,7 @@ def _main(args: argparse.Namespace, command: list[str]) -> int:
     if not args.anew:
         _require_all(runs, recipe, place, set() if args.table else names_in(answers))
     if args.table:
+        _ask(recipe, runs)
         write(recipe, runs, place, FINE)
         return 0
     load_manifest(runs[0].config).split(recipe.split)  # what is wrong with the data is told at once

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from evenface.errors import ConfigError
 from evenface.losses import class_maps, class_weights, rebalanced_consistency
 
 
@@ -130,3 +131,17 @@ def test_size_weighted_mean_of_the_parts_is_the_whole() -> None:
     whole = rebalanced_consistency(a, b, weights).item()
     parts = 2 * rebalanced_consistency(a[:2], b[:2], weights) + 3 * rebalanced_consistency(a[2:], b[2:], weights)
     assert parts.item() / 5 == pytest.approx(whole, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"norm": "mean_al"}, "Unknown norm of the consistency 'mean_al'; did you mean 'mean_all'"),
+        ({"weighting": "out_side"}, "Unknown weighting of the consistency 'out_side'; did you mean 'outside'"),
+        ({"distance": "huber"}, "Unknown distance of the consistency 'huber'; known are: abs, sq"),
+    ],
+)
+def test_a_misspelt_reading_is_refused(options: dict[str, str], message: str) -> None:
+    maps = random(2, 3, 4, 5)
+    with pytest.raises(ConfigError, match=message):
+        rebalanced_consistency(maps, maps.flip(-1), torch.ones(3), **options)  # type: ignore[arg-type]

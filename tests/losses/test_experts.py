@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from evenface.errors import ConfigError
 from evenface.losses import class_temperatures, expert_diversity, sade_offsets
 from evenface.losses.experts import Divergence
 
@@ -57,3 +58,8 @@ def test_offsets_of_sade() -> None:
     ]
     np.testing.assert_allclose(sade_offsets(counts), expected, rtol=1e-12)
     assert np.isfinite(sade_offsets([60, 0, 20, 15])).all()
+
+
+def test_a_misspelt_divergence_is_refused() -> None:
+    with pytest.raises(ConfigError, match="Unknown divergence of the experts 'expert-mean'; did you mean 'expert_mean'"):
+        expert_diversity(torch.zeros(2, 1, 3), np.ones(3), "expert-mean")  # type: ignore[arg-type]

@@ -140,6 +140,16 @@ def test_wrong_arguments() -> None:
         class_weights([3, -1])
 
 
+def test_the_advice_names_no_beta_that_may_be_set_already() -> None:
+    counts = [200_000, 110_000]  # uniform at 0.9999 too: both have many more than 10,000 faces
+    warning = uniform_warning(class_weights(counts, beta=0.9999), counts)
+    assert warning is not None
+    assert warning.endswith("; raise beta towards 1 or use --weights inverse.")
+    assert "0.99" not in warning
+    for better in (class_weights(counts, beta=0.99999), class_weights(counts, "inverse")):  # what it says helps
+        assert uniform_warning(better, counts) is None
+
+
 def test_where_classes_are_alike_no_advice_is_given() -> None:
     even = weight_notes(class_weights([500] * 7), [f"c{i}" for i in range(7)], [500] * 7)[1]
     assert even.endswith("the classes have nearly as many faces each.")

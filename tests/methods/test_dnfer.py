@@ -62,7 +62,11 @@ def test_the_warm_up_takes_all_labels_and_no_consistency() -> None:
     assert losses.parts["kept"].item() == 1.0
 
 
-@pytest.mark.parametrize(("share", "epochs", "warm"), [(0.125, 40, 5), (0.125, 3, 1), (0.125, 12, 2), (0.0, 40, 0), (1.0, 4, 4)])
+SHARES = [(0.125, 40, 5), (0.125, 3, 1), (0.125, 12, 2), (0.0, 40, 0), (1.0, 4, 4)]
+SHARES += [(0.07, 100, 7), (0.14, 50, 7), (0.28, 25, 7), (0.071, 100, 8)]  # the first three products of floats are 7.000000000000001
+
+
+@pytest.mark.parametrize(("share", "epochs", "warm"), SHARES)
 def test_the_warm_up_is_a_share_of_the_epochs_rounded_up(share: float, epochs: int, warm: int) -> None:
     method = made({"warm_up": share}, epochs)
     found = []

@@ -237,6 +237,34 @@ def test_methods_without_class_weights_have_nothing_to_tell(name: str, setting: 
     assert create_method(name, setting, {}).notes() == []
 
 
+UNUSED: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    # what leaves no term with class weights, and what brings one back
+    ("even", {"mu": 0.0}, {"mu": 0.1}),
+    ("rbf", {"mu": 0.0}, {"mu": 0.1}),
+    ("rbc", {"lam": 0.0}, {"lam": 0.1}),
+    ("rbcf", {"lam": 0.0, "mu": 0.0}, {"mu": 0.0}),
+    ("rbcf", {"lam": 0.0, "mu": 0.0}, {"lam": 0.0}),
+]
+
+
+@pytest.mark.parametrize(("name", "without", "with_"), UNUSED)
+def test_weights_that_nothing_uses_are_not_told(
+    name: str, without: dict[str, Any], with_: dict[str, Any], setting: Setting, tiny: Callable[[], nn.Module], faces: Callable[..., Batch]
+) -> None:
+    """Told or not, as the loss does or does not change with the scale of the weights."""
+    for options, told in ((without, False), (with_, True), ({**with_, "weights": "none"}, False)):
+        method = create_method(name, setting, options)
+        assert bool(method.notes()) is told
+        if "weights" not in options:
+            before = method.loss(faces(), tiny()).total.item()
+            method.B *= 2
+            assert (method.loss(faces(), tiny()).total.item() != before) is told
+
+
+def test_mek_always_has_weights_to_tell(setting: Setting) -> None:
+    assert "max/min" in create_method("mek", setting, {"lam": 0.0}).notes()[0]
+
+
 def test_weights_are_a_buffer_that_no_checkpoint_brings(setting: Setting) -> None:
     method = create_method("rbcf", setting, {})
     assert method.B.dtype == torch.float32

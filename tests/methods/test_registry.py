@@ -92,12 +92,51 @@ def test_unknown_methods(name: str, message: str, setting: Setting) -> None:
         ({"detach_maps": "yes"}, "'detach_maps' must be true or false"),
         ({"beta": 1}, "use --weights inverse"),
         ({"beta": 1.2}, "beta must be at least 0 and below 1"),
+        ({"weights": "inverse", "beta": 7}, "beta must be at least 0 and below 1, not 7.0; --weights inverse does not use it"),
+        ({"weights": "none", "beta": -3}, "beta must be at least 0 and below 1"),
+        ({1: 2}, "Unknown option '1'; known are: beta, cls_views"),
+        ({None: 2}, "Unknown option 'None'"),
+        ({"mu": 10**400}, "'mu' must be a number of at most 63 bits, not one of 1329 bits"),
+        ({"mu": -(10**5000)}, "'mu' must be a number of at most 63 bits, not one of 16610 bits"),  # Python refuses to print it
+        ({"detach_maps": 10**5000}, "'detach_maps' must be true or false, not one of 16610 bits"),
+        ({"weights": 10**5000}, "'weights' must be one of effective, .*, not one of 16610 bits"),
     ],
 )
 def test_options_that_cannot_work(options: dict[str, Any], message: str, setting: Setting) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         create_method("rbcf", setting, options)
     assert "\n" not in str(caught.value)
+
+
+def test_whole_numbers_have_63_bits_and_a_sign(setting: Setting) -> None:
+    assert create_method("rul", setting, {"dim": 2**63 - 1}).options.dim == 2**63 - 1  # type: ignore[attr-defined]
+    for dim in (2**63, 10**30):
+        with pytest.raises(ConfigError, match="'dim' must be a number of at most 63 bits"):
+            create_method("rul", setting, {"dim": dim})
+    assert create_method("rbcf", setting, {"mu": 10**30}).options.mu == 1e30  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("scheme", ["effective", "inverse", "inverse_mek", "none"])
+def test_every_scheme_of_weights_works_with_the_beta_that_it_comes_with(scheme: str, setting: Setting) -> None:
+    for name in ("rbcf", "cb", "focal", "mek"):
+        assert create_method(name, setting, {"weights": scheme}).options.weights == scheme  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "wrong", "right"),
+    [
+        ("ada_cm", "beta", 1.01, 1.0),  # a margin above every confidence
+        ("remix", "tau", 1.01, 1.0),
+        ("dnfer", "head_lr", 0, 0.001),  # a head that never learns
+        ("rul", "classifier_lr", 0, 0.001),
+        ("scan_cci", "branch_lr", 0, 0.001),
+        ("dmue", "head_lr", 0, 0.001),
+    ],
+)
+def test_values_that_make_no_sense_are_refused(name: str, option: str, wrong: float, right: float, setting: Setting) -> None:
+    with pytest.raises(ConfigError, match=rf"'{option}' must be at (least 0 and at most 1|least 0.001), not {wrong}"):
+        create_method(name, setting, {option: wrong})
+    assert create_method(name, setting, {option: right}).describe()[option] == right
 
 
 @pytest.mark.parametrize(("name", "option"), [("ce", "label_smoothing"), ("mek", "epsilon")])
@@ -131,6 +170,20 @@ def test_ones_own_method(tmp_path: Path, setting: Setting, tiny: Any, faces: Any
             get_method(f"{file}:{name}")
     with pytest.raises(ConfigError, match="Unknown option 'scales'; did you mean 'scale'"):
         create_method(f"{file}:Mine", setting, {"scales": 3})
+
+
+def test_ones_own_options_without_the_decorator(tmp_path: Path, setting: Setting) -> None:
+    """Python would take its fields for those of its parent and drop them."""
+    decorator = "@dataclass(frozen=True)\n"
+    assert OWN.count(decorator) == 1
+    file = tmp_path / "own.py"
+    child = "\n\n@dataclass(frozen=True)\nclass Child(MyOptions):\n    pass\n\n\nclass Further(Mine):\n    Options = Child\n"
+    file.write_text(OWN.replace(decorator, "") + child)
+    for name in ("Mine", "Further"):
+        with pytest.raises(ConfigError, match=r"The options 'MyOptions' of '.*own\.py' .*put @dataclass\(frozen=True\) above"):
+            get_method(f"{file}:{name}")
+    file.write_text(OWN + child)
+    assert create_method(f"{file}:Further", setting, {"scale": 3}).describe() == {"name": "Further", "scale": 3.0}
 
 
 def test_ones_own_file_that_is_broken(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -101,6 +102,105 @@ def test_other_shapes_do_not_match_and_are_named(tmp_path: Path, given: dict[str
     assert report.missing == ()
     with pytest.raises(ModelError, match=r"does not fit the backbone 'resnet18': .*of another shape "):
         load_init(build("resnet18"), str(tmp_path / "a.pth"))
+
+
+def untouched_by(classifier: Classifier, path: Path, message: str) -> None:
+    """Loading is refused with that message, and every weight and number stands as before."""
+    before = {k: v.clone() for k, v in classifier.state_dict().items()}
+    numbers = (classifier.backbone.mean, classifier.backbone.std, classifier.mean.clone(), classifier.std.clone())
+    with pytest.raises(ModelError, match=message) as caught:
+        load_init(classifier, str(path))
+    assert "\n" not in str(caught.value)
+    assert all(torch.equal(v, before[k]) for k, v in classifier.state_dict().items())
+    assert (classifier.backbone.mean, classifier.backbone.std) == numbers[:2]
+    assert torch.equal(classifier.mean, numbers[2])
+    assert torch.equal(classifier.std, numbers[3])
+
+
+torch_tells_of_sparse_files = pytest.mark.filterwarnings("ignore:Validating sparse tensor invariants:UserWarning")
+
+TYPES: list[tuple[str, Callable[[Tensor], Tensor]]] = [
+    ("int64", lambda t: t.to(torch.int64)),
+    ("bool", lambda t: t.to(torch.bool)),
+    ("complex64", lambda t: t.to(torch.complex64)),
+    ("float32 sparse_coo", lambda t: t.to_sparse()),
+    ("float32 meta", lambda t: t.to("meta")),
+]
+
+
+@torch_tells_of_sparse_files
+@pytest.mark.parametrize(("told", "change"), TYPES)
+def test_other_types_do_not_match_and_are_named(
+    tmp_path: Path, given: dict[str, Tensor], told: str, change: Callable[[Tensor], Tensor]
+) -> None:
+    torch.save({**given, "conv1.0.weight": change(given["conv1.0.weight"])}, tmp_path / "a.pth")
+    classifier = build()
+    random = classifier.backbone.net.state_dict()["conv1.0.weight"].clone()
+    report = load_init(classifier, str(tmp_path / "a.pth"))
+    assert (report.matched, report.missing, report.reshaped) == (TOTAL - 1, (), ())
+    assert report.retyped == (f"conv1.0.weight {told} for float32",)
+    assert "0 of another shape, 1 of another type, 0 of a head" in str(report)
+    assert same(classifier, {**given, "conv1.0.weight": random})
+    torch.save({k: change(v) if v.ndim == 4 else v for k, v in given.items()}, tmp_path / "a.pth")
+    untouched_by(build(), tmp_path / "a.pth", f"does not fit the backbone .*of another type conv1.0.weight {told} for float32, ")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_floating_point_numbers_of_any_precision_match(tmp_path: Path, given: dict[str, Tensor], dtype: torch.dtype) -> None:
+    torch.save({k: v.to(dtype) for k, v in given.items()}, tmp_path / "a.pth")  # step counters too
+    classifier = build()
+    report = load_init(classifier, str(tmp_path / "a.pth"))
+    assert (report.matched, report.reshaped, report.retyped) == (TOTAL, (), ())
+    assert "another type" not in str(report)
+    assert same(classifier, {k: v.to(dtype).to(v.dtype) for k, v in given.items()})
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e300])
+def test_numbers_that_are_not_finite_are_refused(tmp_path: Path, given: dict[str, Tensor], value: float) -> None:
+    broken = given["layer1.0.conv1.weight"].double()  # 1e300 is finite here, and no float32
+    broken[0, 0, 0, 0] = value
+    head = {"fc.weight": torch.full((9, 96), value, dtype=torch.float64)}
+    torch.save({**given, "layer1.0.conv1.weight": broken, **head}, tmp_path / "a.pth")
+    untouched_by(build(), tmp_path / "a.pth", r"a\.pth holds numbers that are not finite in layer1\.0\.conv1\.weight; start from another")
+    torch.save({**given, **head}, tmp_path / "a.pth")  # the head is left out whatever it holds
+    assert load_init(build(), str(tmp_path / "a.pth")).matched == TOTAL
+
+
+@torch_tells_of_sparse_files
+def test_two_tensors_for_one_of_ours_are_refused_unless_they_are_equal(tmp_path: Path, given: dict[str, Tensor]) -> None:
+    one, other = {f"module.{k}": v for k, v in given.items()}, {f"backbone.{k}": v.clone() for k, v in given.items()}
+    torch.save({**one, **other}, tmp_path / "a.pth")
+    classifier = build()
+    assert load_init(classifier, str(tmp_path / "a.pth")).matched == TOTAL
+    assert same(classifier, given)
+    name = "layer1.0.conv1.weight"
+    for changed in (given[name] + 1, given[name].half(), given[name].to_sparse(), given[name][:1]):
+        torch.save({**one, f"backbone.{name}": changed}, tmp_path / "a.pth")
+        both = f"two different tensors for '{name}', 'module.{name}' and 'backbone.{name}'; save the weights of one"
+        untouched_by(build(), tmp_path / "a.pth", both)
+
+
+NUMBERS: list[tuple[str, object]] = [
+    ("std", [0, 0, 0]),
+    ("std", [0.5, 0.5, -0.5]),
+    ("std", [0.5, 0.5, 1e-60]),  # 0 in float32
+    ("std", [0.5, 0.5]),
+    ("std", 0.5),
+    ("mean", [0.1, "x", 0.2]),
+    ("mean", [None] * 3),
+    ("mean", [True, False, True]),
+    ("mean", [0.1, 0.2, float("nan")]),
+    ("mean", [0.1, 0.2, float("inf")]),
+    ("mean", [0.1, 0.2, 10**400]),
+]
+
+
+@pytest.mark.parametrize(("field", "value"), NUMBERS)
+def test_a_normalisation_that_cannot_be_is_refused(tmp_path: Path, given: dict[str, Tensor], field: str, value: object) -> None:
+    save_file(given, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps({"mean": [0.1, 0.2, 0.3], "std": [1, 1, 1], field: value}))
+    wanted = {"mean": "three finite numbers", "std": "three positive finite numbers"}[field]
+    untouched_by(build(), tmp_path, rf"In .*config\.json, {field} is .*; it must be {wanted}\.")
 
 
 def test_none_changes_nothing() -> None:

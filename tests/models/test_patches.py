@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from evenface.errors import ConfigError, ModelError
 from evenface.model_folder import load_model, save_model
 from evenface.models.classifier import build_classifier
 from evenface.models.earlier import take
@@ -139,3 +142,21 @@ def test_its_backbone_has_the_weights_and_names_of_the_plain_one() -> None:
     after = Patches.of(plain, masks="cell").backbone.state_dict()
     assert list(after) == list(before)
     assert all(torch.equal(after[k], v) for k, v in before.items())
+
+
+WRONG = [{"share": -0.1}, {"share": 1.1}, {"share": float("nan")}, {"share": "all"}, {"masks": "Channel"}, {"masks": 3}]
+WRONG += [{name: value} for name in ("patches", "hidden") for value in (0, -1, 2.5, "two", None)]
+
+
+@pytest.mark.parametrize("settings", WRONG)
+def test_impossible_settings_are_refused_by_hand_and_in_a_model_folder(settings: dict[str, Any], tmp_path: Path) -> None:
+    small: dict[str, Any] = {"share": 1.0, "patches": 1, "masks": "cell", "hidden": 1}
+    (name,) = settings
+    with pytest.raises(ConfigError, match=name):
+        network(**{**small, **settings})
+    save_model(tmp_path / "model", network(**small).float(), {}, "# A card")
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    config["network"].update(settings)
+    (tmp_path / "model" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match=f"names a network that cannot be built here: .*{name}"):
+        load_model(tmp_path / "model")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 
+from evenface.errors import ConfigError, ModelError
 from evenface.model_folder import load_model, save_model
 from evenface.models.classifier import build_classifier
 from evenface.models.regions import Attention, Regions
@@ -103,3 +106,20 @@ def test_the_backbone_keeps_its_weights() -> None:
     before = {k: v.clone() for k, v in plain.backbone.state_dict().items()}
     model = Regions.of(plain)
     assert all(torch.equal(v, before[k]) for k, v in model.backbone.state_dict().items())
+
+
+WRONG = [{"crop": 0.0}, {"crop": -0.5}, {"crop": 1.01}, {"crop": float("nan")}, {"crop": "big"}, {"crop": None}]
+WRONG += [{"attention": "softmx"}, {"attention": 3}]
+
+
+@pytest.mark.parametrize("settings", WRONG)
+def test_impossible_settings_are_refused_by_hand_and_in_a_model_folder(settings: dict[str, Any], tmp_path: Path) -> None:
+    (name,) = settings
+    with pytest.raises(ConfigError, match=name):
+        network(**settings)
+    save_model(tmp_path / "model", network(crop=1.0).float(), {}, "# A card")
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    config["network"].update(settings)
+    (tmp_path / "model" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match=f"names a network that cannot be built here: .*{name}"):
+        load_model(tmp_path / "model")

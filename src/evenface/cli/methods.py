@@ -66,7 +66,7 @@ def _options(name: str) -> list[dict[str, Any]]:
     options = []
     for field in dataclasses.fields(cls):
         kind, choices = kind_of(hints[field.name])
-        about = {key: field.metadata.get(key) for key in ("low", "below", "help")}
+        about = {key: field.metadata.get(key) for key in ("low", "below", "high", "help")}
         options.append(
             {
                 "name": field.name,
@@ -156,7 +156,11 @@ def _wrapped(text: str, indent: int) -> str:
 
 
 def _bounds(option: dict[str, Any]) -> str:
-    parts = [f"{words} {option[key]:g}" for key, words in (("low", "at least"), ("below", "below")) if option[key] is not None]
+    parts = [
+        f"{words} {option[key]:g}"
+        for key, words in (("low", "at least"), ("below", "below"), ("high", "at most"))
+        if option[key] is not None
+    ]
     return f"; {' and '.join(parts)}" if parts else ""
 
 

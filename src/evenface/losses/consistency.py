@@ -9,12 +9,13 @@ each reading is an argument here, and maps are always compared on one grid (A_ba
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from evenface.errors import ConfigError, unknown_name
 from evenface.losses._numbers import full, weights_like
 
 
@@ -54,7 +55,13 @@ def rebalanced_consistency(
             `mean_all` is the printed 1 / (NLHW), smaller by the factor L (EAC's code, with lambda = 5 and B = 1).
         weighting: `outside`: B |.|^2 (MEK's code); `inside_square`: |B A - B A_back|^2 as equation 2 prints it, so B^2.
         distance: `sq` squared difference (EAC and MEK); `abs` its absolute value, the literal 2-norm of a number.
+
+    Raises:
+        ConfigError: unknown norm, weighting or distance.
     """
+    for kind, name, known in (("norm", norm, Norm), ("weighting", weighting, Weighting), ("distance", distance, Distance)):
+        if name not in get_args(known):
+            raise ConfigError(unknown_name(f"{kind} of the consistency", name, get_args(known)))
     b = weights_like(weights, maps)[:, None, None]  # (L, 1, 1)
     difference = full(maps) - full(maps_back)
     if weighting == "inside_square":

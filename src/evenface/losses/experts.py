@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from evenface.errors import ConfigError, unknown_name
 from evenface.losses._numbers import full, weights_like
 from evenface.losses.prior import log_prior
 
@@ -42,7 +43,12 @@ def expert_diversity(logits: Tensor, temperatures: Tensor | np.ndarray, divergen
         logits: of each expert (K, N, L).
         temperatures: that each class's logit is divided by (L,), > 0.
         divergence: "expert_mean" is KL(expert || mean), "mean_expert" the reverse.
+
+    Raises:
+        ConfigError: unknown divergence.
     """
+    if divergence not in get_args(Divergence):
+        raise ConfigError(unknown_name("divergence of the experts", divergence, get_args(Divergence)))
     z = full(logits)
     t = weights_like(temperatures, z)
     own = (z / t).log_softmax(2)

@@ -32,7 +32,7 @@ def remix_lambda(lam: Tensor, first: Tensor, second: Tensor, counts: Tensor, kap
         lam: share of the first face's pixels (N,).
         first, second: class index of the two faces (N,), int64.
         counts: training faces per class (L,).
-        kappa: how many times as many faces a class must have to count as the majority of the two, > 1.
+        kappa: how many times as many faces a class must have to count as the majority of the two, >= 1.
         tau: the share of pixels below which the majority loses its label, in [0, 1].
     """
     n_first, n_second = counts[first], counts[second]

@@ -102,7 +102,7 @@ def uniform_warning(weights: npt.ArrayLike, counts: npt.ArrayLike | None = None)
     text = f"The class weights are nearly uniform (max/min {ratio:.3f} < {UNIFORM_BELOW}), so rebalancing does nothing here"
     if counts is not None and weight_ratio(counts) < UNIFORM_BELOW:
         return f"{text}: the classes have nearly as many faces each."
-    return f"{text}; raise beta (0.9999) or use --weights inverse."
+    return f"{text}; raise beta towards 1 or use --weights inverse."
 
 
 def weight_notes(weights: npt.ArrayLike, class_names: Sequence[str], counts: Sequence[int]) -> list[str]:

@@ -18,6 +18,9 @@ from evenface.methods._options import about
 from evenface.methods.base import Batch, Method, Options
 
 
+UNDERFLOWS = 0.01  # alpha below which torch's draws of Beta(alpha, alpha) go wrong
+
+
 @dataclass(frozen=True)
 class MixOptions(Options):
     """How much is mixed."""
@@ -51,6 +54,10 @@ def draw_lambda(n: int, alpha: float, like: Tensor) -> Tensor:
     """n draws of Beta(alpha, alpha), in [0, 1], on the device and in the dtype of `like`; all 1 for alpha 0."""
     if alpha == 0:
         return like.new_ones(n)
+    if alpha < UNDERFLOWS:
+        # There torch's two gammas underflow and it answers 0.5, at 1e-3 for a quarter of the draws. The distribution tends to 0 or 1 with
+        # equal chance, of which the variance is less than 2 % too large.
+        return torch.randint(2, (n,)).to(like.device, like.dtype, non_blocking=True)
     a = torch.tensor(alpha, dtype=torch.float64)  # in float32 a small alpha underflows
     return Beta(a, a).sample((n,)).to(like.device, like.dtype, non_blocking=True)
 

@@ -16,9 +16,9 @@ from evenface.errors import ConfigError, unknown_name
 from evenface.hints import without_none
 
 
-def about(help: str, *, low: float | None = None, below: float | None = None) -> dict[str, Any]:
-    """Metadata of an options field, which the command line turns into a flag: `low` <= value < `below`."""
-    return {"help": help, "low": low, "below": below}
+def about(help: str, *, low: float | None = None, below: float | None = None, high: float | None = None) -> dict[str, Any]:
+    """Metadata of an options field, which the command line turns into a flag: `low` <= value < `below`, or value <= `high`."""
+    return {"help": help, "low": low, "below": below, "high": high}
 
 
 def parse(cls: type[Any], values: dict[str, Any]) -> Any:
@@ -30,7 +30,7 @@ def parse(cls: type[Any], values: dict[str, Any]) -> Any:
     known = [field.name for field in dataclasses.fields(cls)]
     for name in values:
         if name not in known:
-            message = unknown_name("option", name, known) if known else f"Unknown option '{name}'; this method has none."
+            message = unknown_name("option", str(name), known) if known else f"Unknown option '{name}'; this method has none."
             raise ConfigError(message)
     missing = [f.name for f in dataclasses.fields(cls) if f.default is f.default_factory is dataclasses.MISSING and f.name not in values]
     if missing:
@@ -43,7 +43,7 @@ def _number(value: Any) -> Any:
     """Float of a number, also where YAML made text of it (`1e-4` without a point)."""
     try:
         return value if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return value  # `check` says what is wrong
 
 
@@ -58,12 +58,13 @@ def check(options: Any) -> None:
         choices = typing.get_args(kind)
         if typing.get_origin(kind) is typing.Literal:
             if value not in choices:
-                raise ConfigError(f"Option '{field.name}' must be one of {', '.join(map(str, choices))}, not '{value}'.")
+                raise ConfigError(f"Option '{field.name}' must be one of {', '.join(map(str, choices))}, not {_told(value)}.")
         elif kind in (int, float, bool, str):
             _check_plain(field.name, value, kind)
-        low, below = field.metadata.get("low"), field.metadata.get("below")
-        if (low is not None and value < low) or (below is not None and value >= below):
-            bounds = " and ".join([f"at least {low}"] * (low is not None) + [f"below {below}"] * (below is not None))
+        low, below, high = (field.metadata.get(name) for name in ("low", "below", "high"))
+        if (low is not None and value < low) or (below is not None and value >= below) or (high is not None and value > high):
+            known = (("at least", low), ("below", below), ("at most", high))
+            bounds = " and ".join(f"{words} {bound}" for words, bound in known if bound is not None)
             raise ConfigError(f"Option '{field.name}' must be {bounds}, not {value}.")
 
 
@@ -72,4 +73,16 @@ def _check_plain(name: str, value: object, kind: type[Any]) -> None:
     is_right = isinstance(value, accepted) and (kind is bool or not isinstance(value, bool))
     if not is_right or (isinstance(value, float) and not math.isfinite(value)):
         wanted = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text"}[kind]
-        raise ConfigError(f"Option '{name}' must be {wanted}, not {value!r}.")
+        raise ConfigError(f"Option '{name}' must be {wanted}, not {_told(value)}.")
+    if _enormous(value):
+        raise ConfigError(f"Option '{name}' must be a number of at most 63 bits, not {_told(value)}; give a smaller one.")
+
+
+def _enormous(value: object) -> bool:
+    """Whether it is a whole number that no machine's number holds; Python's own may have any length."""
+    return isinstance(value, int) and value.bit_length() > 63
+
+
+def _told(value: object) -> str:
+    """As a message shows it. Python refuses to print a number of thousands of digits."""
+    return f"one of {value.bit_length()} bits" if isinstance(value, int) and _enormous(value) else repr(value)

@@ -26,6 +26,10 @@ class Rebalanced(Weighted):
     def uses_maps(self) -> bool:
         return isinstance(self.options, ConsistencyOptions) and self.options.lam > 0
 
+    @property
+    def uses_weights(self) -> bool:
+        return self.uses_maps or (isinstance(self.options, FocusOptions) and self.options.mu > 0)
+
     def prepare(self, model: nn.Module) -> nn.Module:
         if isinstance(self.options, ConsistencyOptions):
             set_detach(model, self.options.detach_maps)

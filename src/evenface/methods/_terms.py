@@ -57,6 +57,10 @@ class WeightOptions(Options):
     def __post_init__(self) -> None:
         super().__post_init__()
         class_weights((1, 1), self.weights, self.beta)  # it says what is wrong with a beta
+        if not 0 <= self.beta < 1:  # of a scheme that has no beta
+            raise ConfigError(
+                f"beta must be at least 0 and below 1, not {self.beta}; --weights {self.weights} does not use it, so leave it out."
+            )
 
 
 @dataclass(frozen=True)
@@ -128,8 +132,13 @@ class Weighted(Sum):
         assert isinstance(o, WeightOptions), "Weighted needs WeightOptions, or its own make_weights"
         return list(class_weights(counts, o.weights, o.beta, o.normalize))
 
+    @property
+    def uses_weights(self) -> bool:
+        """Whether a term with B has a coefficient above 0."""
+        return True
+
     def notes(self) -> list[str]:
-        if isinstance(self.options, WeightOptions) and self.options.weights == "none":
+        if not self.uses_weights or (isinstance(self.options, WeightOptions) and self.options.weights == "none"):
             return []
         return weight_notes(self.B.tolist(), self.setting.class_names, self.setting.counts)
 

@@ -38,7 +38,7 @@ class AdaCmOptions(Options):
     lam_x: float = field(default=0.5, metadata=about("weight of the labelled faces", low=0))
     lam_s: float = field(default=0.1, metadata=about("weight of the contrast among faces below the margin", low=0))
     start: float = field(default=0.8, metadata=about("margin of every class at the start, and the lowest later", low=0, below=1))
-    beta: float = field(default=0.97, metadata=about("share of a class's mean confidence that its margin is", low=0))
+    beta: float = field(default=0.97, metadata=about("share of a class's mean confidence that its margin is", low=0, high=1))
     gamma: float = field(default=math.e, metadata=about("how fast that share is reached: beta / (1 + gamma^-epoch)", low=1))
     temperature: float = field(default=0.07, metadata=about("temperature of the contrast", low=0.001))
     decay: float = field(default=0.999, metadata=about("decay of the moving average that is kept", low=0, below=1))

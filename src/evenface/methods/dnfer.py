@@ -32,7 +32,7 @@ from evenface.methods.base import Batch, Losses, Method, Options, Picture, Setti
 class DnferOptions(Options):
     alpha: float = field(default=0.5, metadata=about("weight of the consistency; the selected labels have 1 - alpha", low=0, below=1))
     warm_up: float = field(default=0.125, metadata=about("share of the epochs that take all labels, without consistency", low=0))
-    head_lr: float = field(default=10.0, metadata=about("learning rate of the head, as a multiple of the rest", low=0))
+    head_lr: float = field(default=10.0, metadata=about("learning rate of the head, as a multiple of the rest", low=0.001))
 
 
 class Dnfer(Method):
@@ -63,7 +63,8 @@ class Dnfer(Method):
         return model
 
     def start_epoch(self, epoch: int) -> None:
-        self.warming = epoch < math.ceil(self.options.warm_up * self.setting.epochs)
+        # The product of the floats may lie a hair above the whole number that it is meant to be: 0.07 of 100 is 7.
+        self.warming = epoch < math.ceil(self.options.warm_up * self.setting.epochs - 1e-9)
 
     def loss(self, batch: Batch, model: nn.Module) -> Losses:
         weak, strong = self.forward_all(batch.extra, model)

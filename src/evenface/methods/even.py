@@ -44,6 +44,10 @@ class Even(Weighted):
         shift = self.options.tau * torch.from_numpy(log_prior(setting.counts))
         self.register_buffer("shift", shift.float(), persistent=False)  # follows from the counts, as the class weights do
 
+    @property
+    def uses_weights(self) -> bool:
+        return self.options.mu > 0
+
     def terms(self, batch: Batch, first: Output, second: Output | None) -> dict[str, Term]:
         o = self.options
         terms = {"cls": (1.0, over_views(o.cls_views, first, second, lambda z: shifted_cross_entropy(z, batch.target, self.shift)))}

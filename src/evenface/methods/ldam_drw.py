@@ -53,6 +53,10 @@ class LdamDrw(Weighted):
         self.begin = min(round(o.start * epochs), epochs - 1) if o.start < 1 else epochs  # 0-based; short runs have one weighted epoch
         self.weighted = self.begin == 0
 
+    @property
+    def uses_weights(self) -> bool:
+        return self.begin < self.setting.epochs
+
     def prepare(self, model: nn.Module) -> nn.Module:
         if not isinstance(model, Classifier):
             raise ModelError("'ldam_drw' puts a cosine head on a classifier of evenface; give it one.")

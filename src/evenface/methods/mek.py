@@ -38,6 +38,10 @@ class Mek(Rebalanced):
     Options = MekOptions
     options: MekOptions
 
+    @property
+    def uses_weights(self) -> bool:
+        return True  # the smooth labels do
+
     def classification(self, batch: Batch, first: Output, second: Output | None) -> Tensor:
         o = self.options
         return over_views(o.cls_views, first, second, lambda z: rebalanced_smooth(z, batch.labels, self.B, o.epsilon))

@@ -16,7 +16,7 @@ from evenface.errors import ConfigError, unknown_name
 from evenface.methods._options import parse
 from evenface.methods.ada_cm import AdaCm
 from evenface.methods.balanced_softmax import BalancedSoftmax
-from evenface.methods.base import Method, Setting
+from evenface.methods.base import Method, Options, Setting
 from evenface.methods.bbn import Bbn
 from evenface.methods.cb import Cb
 from evenface.methods.ce import Ce
@@ -133,6 +133,9 @@ def _from_file(path: Path, class_name: str) -> type[Method]:
         raise ConfigError(hint)
     if not (isinstance(cls, type) and issubclass(cls, Method) and cls.loss is not Method.loss):
         raise ConfigError(f"'{class_name}' of '{path}' must be a subclass of evenface.methods.Method with a `loss`.")
+    for part in cls.Options.__mro__:  # without the decorator its fields would be those of its parent
+        if (part is cls.Options or issubclass(part, Options)) and "__dataclass_fields__" not in vars(part):
+            raise ConfigError(f"The options '{part.__name__}' of '{path}' are no dataclass; put @dataclass(frozen=True) above the class.")
     if not hasattr(cls, "name"):
         cls.name = class_name  # what the run folder calls it
     return cls

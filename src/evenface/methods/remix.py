@@ -26,7 +26,7 @@ from evenface.methods.mixup import Mixup
 class RemixOptions(MixOptions):
     alpha: float = field(default=1.0, metadata=about("lambda is drawn from Beta(alpha, alpha); 0 mixes nothing", low=0))
     kappa: float = field(default=3.0, metadata=about("a class with kappa times as many faces gives way to the rarer one", low=1))
-    tau: float = field(default=0.5, metadata=about("share of the pixels below which the common class loses its label", low=0))
+    tau: float = field(default=0.5, metadata=about("share of the pixels below which the common class loses its label", low=0, high=1))
 
 
 class Remix(Mixup):

@@ -33,7 +33,7 @@ from evenface.models.uncertain import Uncertain
 class RulOptions(Options):
     dim: int = field(default=64, metadata=about("size of mean and log-variance", low=1))
     head_dropout: float = field(default=0.4, metadata=about("dropout of the features before both heads", low=0, below=1))
-    classifier_lr: float = field(default=10.0, metadata=about("learning rate of the classifier, as a multiple of the run's", low=0))
+    classifier_lr: float = field(default=10.0, metadata=about("learning rate of the classifier, as a multiple of the run's", low=0.001))
     pairs: Literal["any", "different"] = field(
         default="any", metadata=about("partners of a mixture: any face of the batch, or faces of other classes only")
     )

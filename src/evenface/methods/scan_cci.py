@@ -31,7 +31,7 @@ class ScanCciOptions(Options):
     patches: int = field(default=5, metadata=about("patches along each side of the earlier grid", low=1, below=15))
     masks: Masks = field(default="channel", metadata=about("a mask value per channel and cell, or per cell, which takes less memory"))
     hidden: int = field(default=256, metadata=about("units of the MLP that the regions share", low=1))
-    branch_lr: float = field(default=10.0, metadata=about("learning rate of the branches, relative to the backbone's", low=0))
+    branch_lr: float = field(default=10.0, metadata=about("learning rate of the branches, relative to the backbone's", low=0.001))
     resample: Literal["inverse", "none"] = field(
         default="inverse", metadata=about("draw faces by the inverse of their class's frequency, or each once")
     )

