@@ -11,8 +11,8 @@ from typing import IO
 import pytest
 import torch
 
-from evenface.errors import StorageError
-from evenface.files import write_aside, write_text
+from evenface.errors import DataError, StorageError
+from evenface.files import clear_aside, write_aside, write_text
 from evenface.training.checkpoint import save_state
 
 
@@ -86,3 +86,20 @@ def test_what_killed_processes_left_is_removed_after_a_day(tmp_path: Path) -> No
     write_text(tmp_path / "a.txt", "whole")
     assert {p.name for p in tmp_path.iterdir()} == {"a.txt", ".a.txt.deadbeef.part", *others}
     assert (tmp_path / "a.txt").read_text() == "whole"
+
+
+def test_a_long_name_is_written_by_way_of_a_short_one(tmp_path: Path) -> None:
+    """A name has 255 bytes at most; what a killed process left of such a file is removed like any other."""
+    path = tmp_path / ("ü" * 125 + ".json")  # 255 bytes
+    left = []
+    write_aside(path, lambda file: left.extend(tmp_path.iterdir()))
+    assert path.is_file()
+    left[0].touch()
+    clear_aside(tmp_path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_name_that_is_too_long_is_no_fault_of_the_disk(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="its name is too long; choose a shorter one"):
+        write_text(tmp_path / ("x" * 256), "text")
+    assert list(tmp_path.iterdir()) == []

@@ -25,6 +25,7 @@ from packaging.requirements import Requirement
 from packaging.version import InvalidVersion, Version
 
 from evenface.paths import cache_folder
+from evenface.wording import counted
 
 
 Status = Literal["ok", "warn", "fail"]
@@ -245,7 +246,7 @@ def threads() -> Finding:
 
     cores = usable_cores()
     count = torch.get_num_threads()
-    detail = f"{cores} cores, torch computes with {count} threads"
+    detail = f"{counted(cores, 'core')}, torch computes with {counted(count, 'thread')}"
     if count > cores:
         return Finding("cpu", "warn", detail, f"more threads than cores slow each other down: export OMP_NUM_THREADS={cores}")
     return Finding("cpu", "ok", detail)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import hashlib
 import os
 import secrets
 import time
@@ -15,11 +16,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from evenface.errors import StorageError
+from evenface.errors import DataError, StorageError
 
 
 _ABANDONED = 24 * 3600  # seconds after which a half-written file belongs to a process that was killed
 _ASIDE = f".*.{'[0-9a-f]' * 8}.part"
+_LONGEST = 255  # bytes of a name that every disk takes
 
 
 def write_aside(path: str | os.PathLike[str], write: Callable[[IO[bytes]], object]) -> None:
@@ -29,9 +31,10 @@ def write_aside(path: str | os.PathLike[str], write: Callable[[IO[bytes]], objec
 
     Raises:
         StorageError: it cannot be written, such as on a full disk; what stood under `path` before is untouched.
+        DataError: the name is too long.
     """
     path = Path(path)
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    aside = aside_of(path, secrets.token_hex(4))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _clear_abandoned(path.parent.absolute())
@@ -48,6 +51,14 @@ def write_aside(path: str | os.PathLike[str], write: Callable[[IO[bytes]], objec
     finally:
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
+
+
+def aside_of(path: Path, mark: str = "") -> Path:
+    """Where a file is written until it is whole: beside `path`, hidden, by its name and `mark`, or a short one where that gets too long."""
+    name = ".".join(["", path.name, *([mark] if mark else []), "part"])
+    if len(os.fsencode(name)) > _LONGEST:
+        name = f".long-name.{mark or hashlib.blake2b(os.fsencode(path.name), digest_size=4).hexdigest()}.part"  # `_ASIDE` finds it, too
+    return path.with_name(name)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -88,8 +99,10 @@ def _clear_abandoned(folder: Path) -> None:
     clear_aside(folder, _ABANDONED)
 
 
-def cannot_write(path: Path, cause: OSError) -> StorageError:
-    """The error for a path that cannot be written, with its reason."""
+def cannot_write(path: Path, cause: OSError) -> StorageError | DataError:
+    """The error for a path that cannot be written, with its reason; a DataError where it is the name's fault, not the disk's."""
+    if cause.errno == errno.ENAMETOOLONG:
+        return DataError(f"{path} cannot be written, for its name is too long; choose a shorter one.")
     if cause.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageError(f"The disk is full: {path} could not be saved; free some space. What was saved before is whole.")
     return StorageError(f"{path} cannot be written ({cause.strerror or cause}); choose another place or give access to it.")

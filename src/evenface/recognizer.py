@@ -204,7 +204,15 @@ class Recognizer:
         """Each frame, and the result of each `every`-th, None for those between.
 
         `ahead` results are computed together, fewer where the frames held meanwhile would take much memory. Faces are not followed.
+
+        Raises:
+            ConfigError: an `every` below 1.
         """
+        from evenface.video.reading import check_range
+
+        return self._frames(frames, source, check_range(every), ahead)
+
+    def _frames(self, frames: Iterable[Frame], source: str, every: int, ahead: int) -> Iterator[tuple[Frame, FrameResult | None]]:
         held: list[tuple[Frame, bool]] = []
         wanted = pixels = 0
         try:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from evenface.audit.faces import alignment, no_face
+from evenface.audit.faces import alignment, no_face, not_compared
 from evenface.audit.rows import Rows
 from evenface.audit.scan import Scan
 from evenface.audit.search import FRAME, VIEWS, Searched, framed, search_rows
@@ -94,6 +94,11 @@ def test_alignment() -> None:
     assert found["r30"].score == pytest.approx(1.5, abs=0.05)
     assert found["r31"].verdict == "25 % of the side off its place"
     assert found["r32"].verdict.startswith("2.0")
+    faces = Searched(scores, points.astype(np.float32))
+    assert not_compared(faces, "mtcnn") == ["Alignment: 33 of 34 faces have landmarks that are believed; the others were not compared."]
+    by_yunet = alignment(rows, faces, "yunet:some/file.onnx")  # whose scores are lower
+    assert {rows.ids[f.row] for f in by_yunet} == {"r30", "r31", "r32", "r33"}  # type: ignore[union-attr]
+    assert not_compared(faces, "yunet") == []
 
 
 def test_faces_that_lie_anywhere_have_no_place() -> None:

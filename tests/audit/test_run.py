@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 import evenface.audit.run as run
+from evenface.audit import search
 from evenface.audit.features import features, open_network
 from evenface.audit.rows import Rows
 from evenface.audit.run import Audit, audit
+from evenface.audit.search import Searched
 from evenface.audit.writing import COLUMNS
 from evenface.data.exclude import read_excluded
 from evenface.errors import ConfigError
@@ -85,7 +87,7 @@ def test_the_page(done: Audit) -> None:
     images = {name: counts["img"] for name, counts in seen.sections.items()}
     # each pair of copies once, with both faces; of what cannot be read there is nothing to see
     assert images == {"overview": 0, "unreadable": 0, "tiny": 1, "blank": 2, "duplicates": 4, "near-duplicates": 8}
-    assert "6 training faces are suggested for exclusion" in seen.words
+    assert "Suggested for exclusion: 6 training faces, those that also stand in" in seen.words
     assert "Not run: votes" in seen.words
 
 
@@ -130,6 +132,55 @@ def test_a_stopped_audit_goes_on(planted: Any, tmp_path: Path, monkeypatch: pyte
         assert (tmp_path / "x" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+def edit(path: Path, change: Any) -> None:
+    """Rewrites a table as an office program does: lines end otherwise, numbers lose their zeros."""
+    with path.open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    lines = [line | {"score": line["score"].rstrip("0").rstrip(".")} | change(line) for line in lines]
+    with path.open("w", newline="", encoding="utf-8-sig") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\r\n")
+        writer.writeheader()
+        writer.writerows(lines)
+
+
+def suggested(path: Path) -> dict[tuple[str, str], str]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        return {(line["id"], line["check"]): line["suggestion"] for line in csv.DictReader(file)}
+
+
+def test_what_a_person_has_decided_outlives_later_audits(planted: Any, tmp_path: Path) -> None:
+    manifest, path = manifest_of(planted), tmp_path / "verdicts.csv"
+    audit(manifest, tmp_path, checks=["unreadable", "duplicates"])
+    before = suggested(path)
+    mine = {("f0", "duplicates"): "keep", ("copy-train", "duplicates"): "exclude", ("text", "unreadable"): "exclude"}
+    assert all(before[key] != word for key, word in mine.items())
+    edit(path, lambda line: {"suggestion": mine.get((line["id"], line["check"]), line["suggestion"])})
+    for _ in range(2):  # the second finds them in a table that the first has written
+        found = audit(manifest, tmp_path, checks=["unreadable", "tiny", "duplicates"])
+        assert suggested(path) == before | mine | {("tiny", "tiny"): "keep"}
+        assert "Suggestions that were edited in verdicts.csv and are kept: 3." in found.notes
+        assert found.suggested == len({name for (name, _), word in (before | mine).items() if word == "exclude"})
+    assert not list(tmp_path.glob("verdicts.edited*"))
+    edit(path, lambda line: {"suggestion": before.get((line["id"], line["check"]), line["suggestion"])})  # taken back
+    assert not any("edited" in note for note in audit(manifest, tmp_path, checks=["unreadable", "duplicates"]).notes)
+    assert suggested(path) == before
+
+
+def test_a_table_that_was_changed_otherwise_is_kept_beside(planted: Any, tmp_path: Path) -> None:
+    manifest, path = manifest_of(planted), tmp_path / "verdicts.csv"
+    for name, checks in (("verdicts.edited.csv", ["duplicates"]), ("verdicts.edited-2.csv", ["blank"])):  # the second lacks what was edited
+        audit(manifest, tmp_path, checks=["blank", "duplicates"])
+        edit(path, lambda line: {"verdict": "seen by me", "suggestion": "exclude"} if line["check"] == "duplicates" else {})
+        mine = path.read_bytes()
+        found = audit(manifest, tmp_path, checks=checks)
+        assert (tmp_path / name).read_bytes() == mine
+        assert any(f"it is {name} now" in note for note in found.notes)
+        assert {word for (_, check), word in suggested(path).items() if check == "duplicates"} <= {"exclude"}
+    path.write_bytes(b"\xff")
+    audit(manifest, tmp_path, checks=["blank"])
+    assert (tmp_path / "verdicts.edited-3.csv").read_bytes() == b"\xff"
+
+
 def test_other_data_or_settings_are_looked_at_anew(planted: Any, tmp_path: Path) -> None:
     audit(manifest_of(planted), tmp_path / "x", checks=["tiny", "blank"])
     assert audit(manifest_of(planted), tmp_path / "x", checks=["tiny"], min_side=49).counts == {"tiny": {"train": 2}}
@@ -163,6 +214,19 @@ def test_a_folder_of_something_else_is_left_alone(planted: Any, tmp_path: Path) 
     with pytest.raises(ConfigError, match="is a file"):
         audit(manifest_of(planted), tmp_path / "mine.txt", checks=["blank"])
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_the_faces_that_are_not_compared_are_counted(planted: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(rows: Rows, *args: Any, **options: Any) -> Searched:
+        scores = np.full(len(rows), 0.95, np.float32)
+        scores[:7], scores[7:9] = 0.8, 0.0  # seen less clearly, and not at all
+        return Searched(scores, np.tile(np.linspace(0.3, 0.7, 10, dtype=np.float32).reshape(5, 2), (len(rows), 1, 1)))
+
+    monkeypatch.setattr(search, "search_rows", found)
+    n = len(planted)
+    for _ in range(2):  # looked at, and taken from the folder
+        told = audit(manifest_of(planted), tmp_path, checks=["alignment"]).notes
+        assert f"Alignment: {n - 9} of {n - 2} faces have landmarks that are believed; the others were not compared." in told
 
 
 def test_labels_are_judged_by_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

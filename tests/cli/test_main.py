@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 from typing import Any
 
@@ -13,7 +17,7 @@ import pytest
 
 from evenface._version import __version__
 from evenface.cli import doctor
-from evenface.cli.main import VERBS
+from evenface.cli.main import OWN_SIGNALS, VERBS, main
 from evenface.errors import ConfigError, DataError
 
 
@@ -121,3 +125,69 @@ def test_a_reader_that_has_gone(words: list[str]) -> None:
     complaints = process.stderr.read()
     process.stderr.close()
     assert (process.wait(timeout=60), complaints) == (0, b"")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_sigterm_ends_the_work_as_ctrl_c_does(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    tidied: list[str] = []
+
+    def work(args: object) -> int:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+        finally:
+            tidied.append("up")
+        return 0
+
+    monkeypatch.setattr(doctor, "run", work)
+    answer = cli("doctor")
+    assert (answer.code, answer.err, tidied) == (143, "evenface doctor: stopped.\n", ["up"])
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+    came: list[int] = []
+    former = signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
+    try:
+        monkeypatch.setattr(doctor, "run", lambda args: signal.raise_signal(signal.SIGTERM) or 0)
+        assert cli("doctor").code == 0  # it is somebody else's
+        assert came == [signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
+@pytest.mark.parametrize("verb", OWN_SIGNALS)
+def test_verbs_with_handlers_of_their_own_keep_them(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[object] = []
+    module = importlib.import_module(f"evenface.cli.{verb}")
+    monkeypatch.setattr(module, "run", lambda args: found.append(signal.getsignal(signal.SIGTERM)) or 0)
+    monkeypatch.setattr(module, "parse", lambda parser, words: None, raising=False)
+    assert main([verb]) == 0
+    assert found == [signal.SIG_DFL]
+
+
+def test_the_command_line_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "run", lambda args: 0)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(main, ["doctor"]).result() == 0
+
+
+FORKED = """
+import multiprocessing, signal, sys, time
+from evenface.cli import doctor
+from evenface.cli.main import main
+def work(args):
+    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(30,))
+    child.start()
+    time.sleep(0.3)
+    child.terminate()
+    child.join()
+    print(child.exitcode)
+    return 0
+doctor.run = work
+sys.exit(main(["doctor"]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks")
+def test_a_forked_worker_is_terminated_as_ever() -> None:
+    done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=60, check=True)
+    assert (done.stdout, done.stderr) == (f"{-signal.SIGTERM}\n", "")

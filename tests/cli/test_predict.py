@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from evenface.predict.writers import Writer
+from evenface.results import FrameResult
+
 from ..predict.conftest import photo as photo
 from ..predict.conftest import tiny as tiny
 from .conftest import Cli
@@ -54,6 +57,12 @@ def test_a_table_copies_and_crops(ask: Cli, photo: Callable[..., Path], tmp_path
     assert [p.name for p in (home / "out").iterdir()] == ["faces.csv"]
 
 
+def test_one_is_no_plural(ask: Cli, photo: Callable[..., Path]) -> None:
+    picture = photo("a.png")
+    assert ask(picture, "-o", "faces.csv").err == "written   faces.csv: 1 picture, 1 face\n"
+    assert ask(picture, "-o", "out/").err == "written   out/part-*.parquet: 1 picture, 1 face\n"
+
+
 def test_a_broken_file_is_reported_and_the_rest_goes_on(ask: Cli, photo: Callable[..., Path], tmp_path: Path) -> None:
     photo("in/a.png")
     (tmp_path / "in" / "broken.jpg").write_bytes(b"x")
@@ -67,7 +76,7 @@ def test_many_broken_files_are_counted(ask: Cli, photo: Callable[..., Path], tmp
         photo(f"in/{number:02d}.png").write_bytes(b"x")
     answer = ask(tmp_path / "in", "-q")
     assert answer.code == 1
-    assert answer.err.splitlines()[-1] == "evenface predict: 4 more files could not be read."
+    assert answer.err.splitlines()[-1] == "evenface predict: 4 more files could not be read or copied."
     assert answer.err.count("\n") == 11
 
 
@@ -80,6 +89,28 @@ def test_a_folder_of_shards(ask: Cli, photo: Callable[..., Path], tmp_path: Path
     assert len(list((home / "out").glob("part-*.parquet"))) == 3
     ask(tmp_path / "in", "-o", "out/", "--shard-size", 3).refused(2, "begun with other --shard-size")
     ask(tmp_path / "in", "-o", "new/", "--draw", "x").refused(2, "Parquet only")
+
+
+def test_ctrl_c_in_shards_says_how_to_go_on(
+    ask: Cli, photo: Callable[..., Path], tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        photo(f"in/{number}.png")
+    whole, count = Writer.write, 0
+
+    def write(self: Writer, result: FrameResult) -> None:
+        nonlocal count
+        count += 1
+        if count == 4:
+            raise KeyboardInterrupt
+        whole(self, result)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Writer, "write", write)
+        answer = ask(tmp_path / "in", "-o", "out/", "--shard-size", 2)
+    answer.refused(1, "Stopped; what is finished stays in out, and the same command goes on from there.")
+    assert sorted(path.name for path in (home / "out").iterdir()) == ["part-00000.json", "part-00000.parquet", "predict.json"]
+    assert "5 pictures, 5 faces" in ask(tmp_path / "in", "-o", "out/", "--shard-size", 2).err
 
 
 @pytest.mark.parametrize(
@@ -112,9 +143,10 @@ def test_an_unknown_model_is_told(cli: Cli, photo: Callable[..., Path]) -> None:
 
 
 @pytest.mark.slow
-def test_ctrl_c_keeps_what_was_done(tiny: Path, photo: Callable[..., Path], tmp_path: Path) -> None:
-    for number in range(400):
-        photo(f"in/{number:03d}.png")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 1), (signal.SIGTERM, 143)])
+def test_a_signal_keeps_what_was_done(tiny: Path, photo: Callable[..., Path], tmp_path: Path, number: signal.Signals, code: int) -> None:
+    for i in range(400):
+        photo(f"in/{i:03d}.png")
     words = ["predict", "in", "-o", "faces.jsonl", "--model", str(tiny), "--detector", "none", "--device", "cpu"]
     command = [sys.executable, "-m", "evenface", *words]
     work = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
@@ -122,9 +154,9 @@ def test_ctrl_c_keeps_what_was_done(tiny: Path, photo: Callable[..., Path], tmp_
     deadline = time.monotonic() + 60
     while (not aside.exists() or aside.stat().st_size == 0) and time.monotonic() < deadline and work.poll() is None:
         time.sleep(0.005)
-    work.send_signal(signal.SIGINT)
+    work.send_signal(number)
     _, errors = work.communicate(timeout=60)
-    assert work.returncode == 1, errors
+    assert work.returncode == code, errors
     assert "stopped after" in errors
     assert "faces.partial.jsonl" in errors
     assert "Traceback" not in errors

@@ -145,3 +145,22 @@ def test_what_an_earlier_run_made_is_left_out(tree: Path, photo: Callable[..., P
     assert names(find_inputs(["drawn"], results).pictures, Path()) == ["drawn/a.jpg"]  # what is named itself is meant
     assert names(find_inputs(["drawn/*"], results).pictures, Path()) == ["drawn/a.jpg"]
     assert names(find_inputs(["drawn/a.jpg"], results).pictures, Path()) == ["drawn/a.jpg"]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_no_two_inputs_have_one_place(tmp_path: Path, turned: bool) -> None:
+    """Neither by their suffixes nor by the names that others have got; the same for the same inputs in another order."""
+    names = ["a.jpg", "a.png", "a.jpg.jpg", "a.jpg.jpg.jpg", "b.png", "c.png", "c", "sub/a.png", "camera0.mkv", "camera1.mkv"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    words = [str(tmp_path / name) for name in names] + ["webcam"]
+    inputs = find_inputs(words[::-1] if turned else words)
+    assert inputs.root == tmp_path
+    places = {name: inputs.place(tmp_path / name, Path("out"), ".x").as_posix() for name in [*names, "camera0"]}
+    assert places == {
+        "a.jpg": "out/a.jpg.x", "a.png": "out/a.png.x", "a.jpg.jpg": "out/a.jpg.jpg.x", "a.jpg.jpg.jpg": "out/a.jpg.jpg.jpg.x",
+        "b.png": "out/b.x", "c.png": "out/c.png.x", "c": "out/c.x", "sub/a.png": "out/sub/a.x",
+        "camera0.mkv": "out/camera0.mkv.x", "camera0": "out/camera0.x", "camera1.mkv": "out/camera1.x",
+    }  # fmt: skip
+    assert len(set(places.values())) == len(places)

@@ -21,6 +21,7 @@ from evenface.faces.detectors import Detector
 from evenface.labels import BASIC
 from evenface.model_folder import load_model, read_config
 from evenface.results import Face
+from evenface.video.reading import Frame
 
 from .conftest import SIDE, Squares, with_faces
 
@@ -203,14 +204,15 @@ def clip(tmp_path: Path) -> Callable[..., Path]:
     """A film in which one face drifts and another comes in half-way."""
     av = pytest.importorskip("av", reason="needs PyAV")
 
-    def write(name: str = "clip.mkv", frames: int = 12) -> Path:
+    def write(name: str = "clip.mkv", frames: int = 12, size: tuple[int, int] = (128, 96)) -> Path:
         path = tmp_path / name
-        with av.open(str(path), "w") as container:
+        with av.open(str(path), "w", format="matroska") as container:
             stream = container.add_stream("ffv1", rate=10)
-            stream.width, stream.height, stream.pix_fmt = 128, 96, "bgr0"
+            stream.width, stream.height, stream.pix_fmt = *size, "bgr0"
             for number in range(frames):
                 places = [(10 + 2 * number, 10)] + [(80, 60)] * (number >= frames // 2)
-                picture = av.VideoFrame.from_ndarray(with_faces(8, places), format="rgb24")
+                places = [(x, y) for x, y in places if y + SIDE <= size[1]]
+                picture = av.VideoFrame.from_ndarray(with_faces(8, places, size[::-1]), format="rgb24")
                 container.mux(stream.encode(picture))
             container.mux(stream.encode(None))
         return path
@@ -242,6 +244,18 @@ def test_results_do_not_depend_on_how_many_frames_are_held(recognizer: Recognize
             return [(frame.index, found is not None) for frame, found in recognizer.frames(film.frames(), "x", every=3, ahead=ahead)]
 
     assert run(1) == run(2) == run(8) == [(i, i % 3 == 0) for i in range(12)]
+
+
+def test_each_how_many_th_frame_is_a_whole_number_from_one_on(recognizer: Recognizer, clip: Callable[..., Path]) -> None:
+    frames = [Frame(i, i / 10, with_faces(8, [(10, 10)])) for i in range(5)]
+    for every in (0, -2, 1.5):
+        for ask in (lambda n: recognizer.frames(frames, "x", every=n), lambda n: next(recognizer.video(clip(), every=n))):
+            with pytest.raises(ConfigError, match=f"at least 1, not {every}"):
+                ask(every)
+    found = recognizer.frames(frames, "x", every=np.int64(2))  # type: ignore[arg-type]
+    assert [frame.index for frame, result in found if result is not None] == [0, 2, 4]
+    with pytest.raises(ConfigError, match="A camera's number is 0 or higher, not True"):
+        next(recognizer.video(True))
 
 
 def test_detectors_are_given_in_place(tiny: Path) -> None:

@@ -13,12 +13,13 @@ import pytest
 from PIL import Image
 
 from evenface import Recognizer
-from evenface.errors import ConfigError, MissingExtra
+from evenface.errors import ConfigError, DataError, MissingExtra
 from evenface.predict.inputs import find_inputs
 from evenface.predict.pictures import BATCH, predict_pictures
 from evenface.predict.run import Summary, predict_inputs, require_apart
 from evenface.predict.writers import open_writer
 from evenface.video.reading import Frame, open_video
+from evenface.video.writing import VideoWriter
 
 from .conftest import with_faces
 from .test_recognizer import clip as clip
@@ -188,6 +189,59 @@ def test_a_picture_that_no_jpeg_can_hold_keeps_its_row_and_the_rest_goes_on(reco
         ("a.png", "no annotated copy: 66000 x 4 pixels do not fit into a JPEG.")
     ]
     assert [path.name for path in (tmp_path / "drawn").iterdir()] == ["b.jpg"]
+
+
+LONG = "x" * 251  # with a suffix of four characters it has 255 bytes, as many as a name may have
+
+
+def test_a_name_that_grows_too_long_keeps_its_row_and_the_rest_goes_on(
+    recognizer: Recognizer, photo: Callable[..., Path], tmp_path: Path
+) -> None:
+    for name in ("b.png", f"{LONG}.png"):
+        photo(f"in/{name}")
+    out = {"draw": tmp_path / "drawn", "faces": tmp_path / "crops"}
+    done, rows = run(recognizer, [str(tmp_path / "in")], tmp_path / "out.csv", **out)
+    assert [Path(row["source"]).name for row in rows] == ["b.png", f"{LONG}.png"]
+    assert {path.name for path in out["draw"].iterdir()} == {"b.jpg", f"{LONG}.jpg"}  # 255 bytes
+    assert [path.name[:8] for path in out["faces"].iterdir()] == ["b-face0-"]  # the other one has some 20 more
+    assert [(path.name, "its name is too long; choose a shorter one" in reason) for path, reason in done.failed] == [(f"{LONG}.png", True)]
+
+
+def test_films_that_no_mp4_can_be_made_of_keep_their_rows_and_the_rest_goes_on(
+    recognizer: Recognizer, clip: Callable[..., Path], tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    clip("in/a.mkv", frames=3, size=(17_000, 64))  # H.264 has 16,384 pixels a side at most
+    clip(f"in/{LONG}.mkv", frames=3)
+    clip(f"in/{LONG}.mp4", frames=3)  # so that the copies of the two have one more suffix
+    clip("in/y.mkv", frames=3)
+    done, rows = run(recognizer, [str(tmp_path / "in")], tmp_path / "out.csv", draw=tmp_path / "drawn", every=2)
+    names = ["a.mkv", f"{LONG}.mkv", f"{LONG}.mp4", "y.mkv"]
+    assert [(Path(row["source"]).name, row["frame"]) for row in rows if row["face"] in ("", "0")] == [
+        (name, frame) for name in names for frame in ("0", "2")
+    ]
+    assert [path.name for path, _ in done.failed] == names[:3]
+    assert f"{tmp_path / 'in' / 'a.mkv'}: no MP4 can be made of it" in done.failed[0][1]
+    assert all("its name is too long" in reason for _, reason in done.failed[1:])
+    assert [path.name for path in (tmp_path / "drawn").iterdir()] == ["y.mp4"]
+
+
+def test_a_copy_that_fails_half_way_takes_no_row_along(
+    recognizer: Recognizer, clip: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = VideoWriter.write
+
+    def write(self: VideoWriter, image: np.ndarray, time: float) -> None:
+        if time > 0.45:
+            raise DataError("the encoder gave up")
+        whole(self, image, time)
+
+    monkeypatch.setattr(VideoWriter, "write", write)
+    path = clip(frames=12)
+    done, rows = run(recognizer, [str(path)], tmp_path / "out.csv", draw=tmp_path / "drawn", every=3)
+    assert sorted({int(row["frame"]) for row in rows}) == [0, 3, 6, 9]
+    assert done.failed == [(path, "the encoder gave up")]
+    assert list((tmp_path / "drawn").iterdir()) == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems want file names in UTF-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,8 +14,11 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from safetensors.torch import load_file, save_file
 
+from evenface._version import __version__
 from evenface.errors import ConfigError, DeviceError, ModelError
+from evenface.predict import shards
 from evenface.predict.inputs import find_inputs
 from evenface.predict.shards import ShardSettings, plan_shards, predict_shards, share_gpus
 from evenface.predict.writers import Writer
@@ -95,6 +99,37 @@ def test_a_model_that_does_not_exist_does_not_claim_the_folder(tiny: Path, folde
     other = ShardSettings({"name": str(tiny), "detector": "none", "device": "cpu", "tta": "flip"}, size=3)
     with pytest.raises(ConfigError, match="begun with other --tta"):
         predict_shards(inputs, out, other)
+
+
+def test_a_folder_begun_with_other_weights_is_refused(tiny: Path, folder: Path, tmp_path: Path) -> None:
+    out, inputs, model = tmp_path / "out", find_inputs([str(folder)]), tmp_path / "model"
+    shutil.copytree(tiny, model)
+    predict_shards(inputs, out, settings(model))
+    (out / "part-00001.parquet").unlink()
+    assert json.loads((out / "predict.json").read_text())["evenface"] == __version__
+    weights = load_file(model / "model.safetensors")
+    save_file({name: 2 * tensor for name, tensor in weights.items()}, model / "model.safetensors")  # trained anew under the same path
+    with pytest.raises(ConfigError, match="begun with other --model"):
+        predict_shards(inputs, out, settings(model))
+    shutil.copy(tiny / "model.safetensors", model)
+    config = model / "config.json"
+    before = config.read_text()
+    config.write_text(json.dumps(json.loads(before) | {"train_counts": None}))
+    with pytest.raises(ConfigError, match="begun with other --model"):
+        predict_shards(inputs, out, settings(model))
+    config.write_text(before)
+    assert not (out / "part-00001.parquet").exists()
+    assert predict_shards(inputs, out, settings(model)).pictures == 7
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".xml"])
+def test_an_exported_file_is_told_apart_by_what_it_holds(suffix: str, tmp_path: Path) -> None:
+    file = tmp_path / f"model{suffix}"
+    file.write_bytes(b"first")
+    before = shards._hash_of_model(str(file))
+    assert shards._hash_of_model(file) == before
+    (file if suffix == ".onnx" else file.with_suffix(".bin")).write_bytes(b"second")  # OpenVINO's weights lie beside
+    assert shards._hash_of_model(file) != before
 
 
 def test_an_interrupted_shard_leaves_no_part_of_a_table(tiny: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,6 +52,7 @@ def make_clip(
     sound: str | None = None,
     tone: tuple[float, float] | None = None,
     rate: int = 48000,
+    layout: str = "mono",
     container: dict[str, str] | None = None,
     prepare: Callable[[Any], None] = lambda stream: None,
 ) -> Path:
@@ -59,6 +60,7 @@ def make_clip(
 
     Args:
         tone: seconds from when to when there is sound; all the time where it is None.
+        layout: of the sound; the sine is in each channel.
         times: of the frames in milliseconds; evenly by `fps` where it is None.
         prepare: may change the video stream before anything is written.
     """
@@ -70,19 +72,20 @@ def make_clip(
         prepare(stream)
         if times is not None:
             stream.codec_context.time_base = Fraction(1, 1000)
-        audio = out.add_stream(sound, rate=rate, layout="mono") if sound else None
+        audio = out.add_stream(sound, rate=rate, layout=layout) if sound else None
         for i in range(n):
             frame = av.VideoFrame.from_ndarray(picture(i, *size), format="rgb24")
             frame.pts, frame.time_base = (i, 1 / Fraction(fps)) if times is None else (times[i], Fraction(1, 1000))
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
         if audio is not None:
+            channels = len(av.AudioLayout(layout).channels)
             wave = sine(n / float(fps), rate)
             if tone is not None:
                 at = np.arange(len(wave)) / rate
                 wave[(at < tone[0]) | (at >= tone[1])] = 0
             for at in range(0, len(wave), 1024):
-                piece = av.AudioFrame.from_ndarray(wave[None, at : at + 1024], format="fltp", layout="mono")
+                piece = av.AudioFrame.from_ndarray(np.repeat(wave[None, at : at + 1024], channels, 0), "fltp", layout)
                 piece.sample_rate, piece.pts, piece.time_base = rate, at, Fraction(1, rate)
                 out.mux(audio.encode(piece))
             out.mux(audio.encode(None))

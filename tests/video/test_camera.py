@@ -70,7 +70,7 @@ def test_no_camera_is_one_sentence_and_no_noise(capfd: pytest.CaptureFixture[str
     assert cv2.utils.logging.getLogLevel() == level
 
 
-@pytest.mark.parametrize("number", [-1, 0.5])
+@pytest.mark.parametrize("number", [-1, 0.5, True])
 def test_a_number_that_cannot_be(number: Any) -> None:
     with pytest.raises(ConfigError):
         open_camera(number)

@@ -241,6 +241,11 @@ def test_a_choice_that_cannot_be(tmp_path: Path, wrong: dict[str, Any]) -> None:
         open_video(make_clip(tmp_path / "clip.mp4", 3)).frames(**wrong)
 
 
+def test_a_whole_number_of_numpy_is_one(tmp_path: Path) -> None:
+    video = open_video(make_clip(tmp_path / "clip.mp4", 7))
+    assert [frame.index for frame in video.frames(every=np.int64(3))] == [0, 3, 6]  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.ts"])
 def test_a_start_after_the_end(tmp_path: Path, name: str) -> None:
     with pytest.raises(DataError, match=r"ends at 1\.20 s, before the start at 7 s"):

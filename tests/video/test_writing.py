@@ -81,6 +81,24 @@ def test_sound_and_picture_stay_in_step(tmp_path: Path, name: str, codec: str, s
     assert found[1] == pytest.approx(found[0], abs=0.025)
 
 
+@pytest.mark.parametrize(("name", "codec", "sound", "rate", "layout", "how"), [
+    ("in.avi", "mpeg4", "pcm_s16le", 48000, "stereo", "encoded"), ("in.avi", "mpeg4", "pcm_s16le", 48000, "mono", "encoded"),
+    ("in.mkv", "libx264", "pcm_s16le", 44100, "stereo", "encoded"), ("in.avi", "mpeg4", "libmp3lame", 8000, "mono", "encoded"),
+    ("in.avi", "mpeg4", "libmp3lame", 16000, "stereo", "copied"),
+])  # fmt: skip
+def test_sound_that_an_mp4_does_not_take(tmp_path: Path, name: str, codec: str, sound: str, rate: int, layout: str, how: str) -> None:
+    """PCM that names no more than how many channels it has, and MP3 of fewer than 16,000 samples a second."""
+    source = make_clip(tmp_path / name, 50, codec=codec, sound=sound, rate=rate, layout=layout)
+    assert copy(source, tmp_path / "out.mp4") == how
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        frames = list(container.decode(audio=0))
+        samples = np.concatenate([frame.to_ndarray() for frame in frames], axis=1)  # (channels, n)
+    assert (frames[0].layout.name, frames[0].sample_rate) == (layout, rate)
+    assert samples.shape[1] / rate == pytest.approx(2, abs=0.2)  # a packet of slow MP3 is 0.07 s
+    middle = samples[:, samples.shape[1] // 4 : -samples.shape[1] // 4]
+    assert np.sqrt(np.mean(middle**2, axis=1)) == pytest.approx(0.4 / np.sqrt(2), rel=0.1)  # the sine of `make_clip`
+
+
 def test_a_part_has_the_sound_of_that_part(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mp4", 100, sound="aac", tone=(2.0, 2.5))
     copy(source, tmp_path / "out.mp4", start=1.6, end=3.2)
@@ -246,6 +264,28 @@ def test_what_cannot_be_written(tmp_path: Path) -> None:
         writer.write(image, 0.0)
     assert source.read_bytes() == before
     assert {path.name for path in tmp_path.iterdir()} == {"in.mp4", "folder.mp4"}
+
+
+def test_what_no_mp4_can_be_made_of_is_no_fault_of_the_disk(tmp_path: Path) -> None:
+    video = open_video(make_clip(tmp_path / "in.mp4", 3))
+    with (
+        pytest.raises(DataError, match=r"in.mp4: no MP4 can be made of it"),
+        VideoWriter(tmp_path / "a.mp4", video, size=(17_000, 16)) as writer,
+    ):
+        writer.write(np.zeros((16, 17_000, 3), np.uint8), 0.0)
+    with pytest.raises(DataError, match="its name is too long"):
+        VideoWriter(tmp_path / ("x" * 252 + ".mp4"), video)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_a_faster_rate_than_an_mp4_names_keeps_the_times(tmp_path: Path) -> None:
+    video = open_video(make_clip(tmp_path / "in.mp4", 3))
+    with VideoWriter(tmp_path / "out.mp4", video, fps=2000) as writer:
+        for i in range(4):
+            writer.write(picture(i), i / 2000)
+    frames = list(open_video(tmp_path / "out.mp4").frames())
+    assert [number_in(frame.image) for frame in frames] == [0, 1, 2, 3]
+    assert [frame.time for frame in frames] == pytest.approx([0, 0.0005, 0.001, 0.0015], abs=1e-4)
 
 
 FULL = """

@@ -20,7 +20,7 @@ from evenface.audit.search import LOWEST, SURE, Searched
 from evenface.faces.alignment import similarity
 
 
-RELIABLE = 0.9  # score of a face whose landmarks are believed
+RELIABLE = {"mtcnn": 0.9, "yunet": 0.7}  # score of a face whose landmarks are believed; YuNet gives lower ones to the same faces
 FEWEST = 20  # faces that medians are taken from
 TURNED, SHIFTED, SCALED = 30.0, 0.20, 1.5  # degrees; share of the picture's side; factor
 LOOSE = 0.08  # median shift above which a set is not cut out alike
@@ -33,9 +33,26 @@ def no_face(rows: Rows, scan: Scan, faces: Searched) -> list[Finding]:
     return [odd(rows, row, "no-face", verdict, round(1 - float(faces.scores[row]), 4)) for row, verdict in verdicts.items()]
 
 
-def alignment(rows: Rows, faces: Searched) -> list[Finding] | str:
+def reliable(detector: str) -> float:
+    """The limit of a detector, as it is asked for by `--detector`."""
+    return RELIABLE[detector.partition(":")[0]]
+
+
+def _believed(faces: Searched, detector: str) -> np.ndarray:
+    """The rows whose faces are compared."""
+    found: np.ndarray = np.flatnonzero((faces.scores >= reliable(detector)) & np.isfinite(faces.points).all(axis=(1, 2)))
+    return found
+
+
+def not_compared(faces: Searched, detector: str) -> list[str]:
+    """What a reader must know where some faces are left out."""
+    n, total = len(_believed(faces, detector)), int((faces.scores >= LOWEST).sum())
+    return [f"Alignment: {n:,} of {total:,} faces have landmarks that are believed; the others were not compared."] * (n < total)
+
+
+def alignment(rows: Rows, faces: Searched, detector: str = "mtcnn") -> list[Finding] | str:
     """A finding per face beyond one of the limits; the score is the largest excess, 1 at the limit. Or why none is sought."""
-    believed = np.flatnonzero((faces.scores >= RELIABLE) & np.isfinite(faces.points).all(axis=(1, 2)))
+    believed = _believed(faces, detector)
     if len(believed) < FEWEST:
         return f"Fewer than {FEWEST} faces have reliable landmarks; where they belong is not known."
     points = faces.points[believed].astype(float)

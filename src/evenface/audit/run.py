@@ -22,7 +22,8 @@ import pyarrow as pa
 from evenface._version import __version__
 from evenface.audit import saved
 from evenface.audit.duplicates import duplicates, groups
-from evenface.audit.faces import alignment, no_face
+from evenface.audit.edits import read_edits, write_both
+from evenface.audit.faces import alignment, no_face, not_compared, reliable
 from evenface.audit.facts import left_out as left_out_rows
 from evenface.audit.facts import subjects, votes
 from evenface.audit.finding import CHECKS, Audit, Finding, ordered_checks
@@ -30,7 +31,7 @@ from evenface.audit.near_duplicates import near_duplicates
 from evenface.audit.pictures import MIN_SIDE, blank, shows_nothing, tiny, unreadable
 from evenface.audit.rows import Rows
 from evenface.audit.scan import Scan, scan_rows
-from evenface.audit.writing import write_page, write_verdicts
+from evenface.audit.writing import write_page
 from evenface.data.manifest import Manifest
 from evenface.errors import ConfigError
 from evenface.files import write_text
@@ -61,7 +62,8 @@ def audit(
 
     Args:
         manifest: any set.
-        out: a new folder, or one of an earlier audit: what fits the same data and settings is taken from it.
+        out: a new folder, or one of an earlier audit: what fits the same data and settings is taken from it, and so are the suggestions
+            that a person has changed in its `verdicts.csv`.
         left_out: rows that the reader leaves out, from `evenface.data.load_left_out`.
         checks: names of `CHECKS`; None takes all.
         model: whose features the labels are judged by: a run, a model folder, a shipped name or `dlib-face`; None takes the shipped model.
@@ -90,11 +92,12 @@ def audit(
     write_text(folder / saved.MARK, json.dumps(mark, indent=1))
 
     results = {check: work.result(check) for check in wanted}
-    findings = tuple(f for found in results.values() if not isinstance(found, str) for f in found)
+    own = [f for found in results.values() if not isinstance(found, str) for f in found]
+    findings, told_of_edits = read_edits(folder).applied(work.rows, own)
     counts = {check: work.rows.by_split([f.row for f in found]) for check, found in results.items() if not isinstance(found, str)}
     skipped = {check: found for check, found in results.items() if isinstance(found, str)}
-    done = Audit(work.rows, findings, counts, skipped, tuple(work.notes(wanted)), folder)
-    write_verdicts(folder / "verdicts.csv", done.rows, findings)
+    done = Audit(work.rows, findings, counts, skipped, (*work.notes(wanted), *told_of_edits), folder)
+    write_both(folder, done.rows, own, findings)
     write_page(folder / "audit.html", done)
     told: dict[str, Any] = {
         **mark,
@@ -160,7 +163,7 @@ class _Work:
             "votes": lambda: votes(rows),
             "left-out": lambda: left_out_rows(rows),
             "no-face": lambda: no_face(rows, self.scan, self.searched),
-            "alignment": lambda: alignment(rows, self.searched),
+            "alignment": lambda: alignment(rows, self.searched, self.detector),
             "labels": self._labels,
         }
 
@@ -217,7 +220,9 @@ class _Work:
 
     def _key(self, check: str) -> str:
         """Of all that a check's result depends on."""
-        own: dict[str, Any] = {"tiny": self.min_side, "no-face": self.detector, "alignment": self.detector}
+        own: dict[str, Any] = {"tiny": self.min_side, "no-face": self.detector}
+        if check == "alignment":
+            own["alignment"] = (self.detector, reliable(self.detector))
         if check == "labels":
             own["labels"] = (self.network.key, self.folds, self.rule)
         return saved.key_of(__version__, check, self.pictures, self.rows.key(), own.get(check))
@@ -242,4 +247,6 @@ class _Work:
                 )
         if {"no-face", "alignment"} & set(wanted):
             told.append(f"Faces were sought by {self.detector}, which errs; look at a picture before you leave it out.")
+        if "alignment" in wanted and isinstance(self.result("alignment"), list):
+            told += not_compared(self.searched, self.detector)
         return told

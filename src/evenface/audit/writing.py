@@ -1,6 +1,6 @@
 """What an audit writes: `verdicts.csv`, `exclude.txt`, and the page with the faces.
 
-write_verdicts(path, rows, findings)        # id,split,label,check,verdict,score,others,suggestion
+verdicts_text(rows, findings)               # id,split,label,check,verdict,score,others,suggestion
 write_excluded(path, rows, chosen(...))     # ids for --exclude
 """
 
@@ -20,6 +20,7 @@ from evenface.data.manifest import SPLITS
 from evenface.files import write_text
 from evenface.report.grid import Grid
 from evenface.report.page import Section, face_img, gallery_html, grid_html, page, paragraph
+from evenface.wording import counted
 
 
 COLUMNS = ("id", "split", "label", "check", "verdict", "score", "others", "suggestion")
@@ -30,7 +31,7 @@ SIDE = 72  # of a face on the page, CSS pixels
 BETWEEN = "|"  # between the ids of `others`
 
 
-def write_verdicts(path: Path, rows: Rows, findings: Sequence[Finding]) -> None:
+def verdicts_text(rows: Rows, findings: Sequence[Finding]) -> str:
     """A line per finding. `label` is empty for a row that the reader leaves out."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -38,7 +39,7 @@ def write_verdicts(path: Path, rows: Rows, findings: Sequence[Finding]) -> None:
     for f in findings:
         told = (rows.ids[f.row], rows.splits[f.row], rows.labels[f.row] or "", f.check, f.verdict, f"{f.score:.4f}")
         writer.writerow([*told, BETWEEN.join(f.others), f.suggestion])
-    write_text(path, out.getvalue())
+    return out.getvalue()
 
 
 def write_excluded(path: Path, rows: Rows, chosen: Sequence[int]) -> None:
@@ -72,8 +73,9 @@ def write_page(path: Path, done: Audit) -> None:
             found = [f for f in done.findings if f.check == check]
             sections.append(Section(TITLES.get(check, check).replace("-", " ").capitalize(), check, _section(done.rows, check, found)))
     lead = (
-        f"{len(done.rows):,} rows of {done.rows.manifest.name} were looked at. {done.suggested:,} training faces are suggested for "
-        "exclusion: those that also stand in validation or test, and pictures that show nothing. Nothing has been changed."
+        f"Looked at: {counted(len(done.rows), 'row')} of {done.rows.manifest.name}. Suggested for exclusion: "
+        f"{counted(done.suggested, 'training face')}, those that also stand in validation or test, and pictures that show nothing. "
+        "Nothing has been changed."
     )
     foot = "This page holds faces of the data set. Keep it to yourself, as the set's licence asks."
     write_text(path, page(f"Audit of {done.rows.manifest.name}", lead, sections, footer=foot))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evenface.cli.data_prepare import LABELS
+from evenface.wording import counted
 
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def run_audit(args: argparse.Namespace) -> int:
     rows = chosen(done.findings, excluded)
     if rows:
         write_excluded(path, done.rows, rows)
-        print(f"written   {path}: {len(rows):,} training faces, by {', '.join(excluded)}")
+        print(f"written   {path}: {counted(len(rows), 'training face')}, by {', '.join(excluded)}")
     elif excluded:
         path.unlink(missing_ok=True)
         print(f"not written: {path}; no training face leaves by {', '.join(excluded)}")
@@ -122,7 +123,8 @@ def _names(text: str | None) -> list[str] | None:
 
 
 def _tell(args: argparse.Namespace, done: Audit) -> None:
-    print(f"written   {args.output / 'verdicts.csv'}: {len(done.findings):,} findings, {done.suggested:,} training faces to leave out")
+    leave = counted(done.suggested, "training face")
+    print(f"written   {args.output / 'verdicts.csv'}: {counted(len(done.findings), 'finding')}, {leave} to leave out")
     print(f"written   {args.output / 'audit.html'}")
     if done.suggested:
         print(f"next      evenface train --dataset {args.dataset} ... --exclude {args.output / 'verdicts.csv'}")

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evenface.wording import counted
+
 
 if TYPE_CHECKING:
     from evenface.data.prepare import Prepared
@@ -87,7 +89,8 @@ def run_prepare(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         raise TrainingError(f"Stopped; what is finished stays in {args.out}, and the same command goes on from there.") from None
     console().print(summary(prepared))
-    print(f"written   {args.out}: {prepared.shards} shards" + (f", {prepared.made} of them now" if prepared.made < prepared.shards else ""))
+    now = f", {prepared.made} of them now" if prepared.made < prepared.shards else ""
+    print(f"written   {args.out}: {counted(prepared.shards, 'shard')}{now}")
     print(f"next      evenface train --dataset manifest --data-dir {args.out} ...")
     print(REAL_FACES)
     return 0
@@ -110,7 +113,8 @@ def summary(prepared: Prepared) -> Grid:
         notes.append(f"Which ones: {prepared.out / 'dropped.csv'}.")
     if any(prepared.reasons.get(split) for split in ("validation", "test")):
         notes.append("Scores on a split that lost pictures are not those on the whole split; say so beside them.")
-    return Grid(f"{prepared.name}: {sum(sum(per.values()) for per in prepared.kept.values()):,} faces", head, rows, (total,), tuple(notes))
+    faces = counted(sum(sum(per.values()) for per in prepared.kept.values()), "face")
+    return Grid(f"{prepared.name}: {faces}", head, rows, (total,), tuple(notes))
 
 
 @contextlib.contextmanager

@@ -6,13 +6,17 @@ Each verb is a module of this folder with `add_arguments(parser)` and `run(args)
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import importlib
 import io
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
+from types import FrameType
 from typing import NoReturn
 
 from evenface._version import __version__
@@ -37,6 +41,9 @@ VERBS = {
     "models": "list the models that can be had by name, and fetch them",
     "doctor": "check this machine and its packages",
 }
+
+OWN_SIGNALS = ("train", "distill", "study", "serve")  # verbs that end in a way of their own when they are terminated
+TERMINATED = 128 + 15  # exit code, as shells have it for what SIGTERM has ended
 
 EPILOG = """\
 first steps:
@@ -71,7 +78,7 @@ def _flags(parser: argparse.ArgumentParser) -> Iterator[str]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns 0 done, 1 failed, 2 wrong usage."""
+    """Runs the command line; returns 0 done, 1 failed, 2 wrong usage, 143 terminated by SIGTERM."""
     words = list(sys.argv[1:] if argv is None else argv)
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")  # a name that this terminal or pipe cannot show must not end the work
@@ -93,25 +100,50 @@ def _verb(words: Sequence[str]) -> int:
     parser = Parser(
         prog=f"evenface {words[0]}", description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
+    came: list[int] = []
     try:
         if hasattr(module, "parse"):  # a verb whose flags depend on other flags
             args = module.parse(parser, words[1:])
         else:
             module.add_arguments(parser)
             args = parser.parse_args(words[1:])
-        return int(module.run(args))
+        with contextlib.nullcontext() if words[0] in OWN_SIGNALS else _sigterm_as_ctrl_c(came):
+            code = int(module.run(args))
     except EvenfaceError as error:
         print(f"evenface {words[0]}: {error}", file=sys.stderr)
-        return error.exit_code
+        code = error.exit_code
     except BrokenPipeError:
         raise
     except OSError as error:  # a folder that may not be written to, a file in the place of a folder
         where = f": {error.filename}" if error.filename else ""
         print(f"evenface {words[0]}: {error.strerror or error}{where}", file=sys.stderr)
-        return 1
+        code = 1
     except KeyboardInterrupt:
         print(f"evenface {words[0]}: stopped.", file=sys.stderr)
-        return 1
+        code = 1
+    return TERMINATED if came else code
+
+
+@contextlib.contextmanager
+def _sigterm_as_ctrl_c(came: list[int]) -> Iterator[None]:
+    """Within, SIGTERM ends the work as Ctrl-C does, and stands in `came`; not where somebody else handles it, nor in a thread."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    ours = os.getpid()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if os.getpid() != ours:  # a worker that was forked from here is ended at once, as ever
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        came.append(number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _top(words: Sequence[str]) -> int:

@@ -19,6 +19,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evenface.wording import counted
+
 
 if TYPE_CHECKING:
     from evenface.predict.inputs import Inputs
@@ -158,44 +160,47 @@ def _run(args: argparse.Namespace, inputs: Inputs, settings: dict[str, Any], out
                 listener=watch,
             )
     except KeyboardInterrupt:
-        kept = f"; they are in {writer.partial}" if writer.partial is not None else ""
+        kept = f"; what was done is in {writer.partial}" if writer.partial is not None else ""
         print(f"evenface predict: stopped after {_counted(done)}{kept}.", file=sys.stderr)
         return 1
     except EvenfaceError:
         if writer.partial is not None:
-            print(f"evenface predict: {_counted(done)} were done; they are in {writer.partial}.", file=sys.stderr)
+            print(f"evenface predict: {_counted(done)} done before; that is in {writer.partial}.", file=sys.stderr)
         raise
     finally:
         _say_failed(done)
     if not args.quiet and writer.written:
-        print(f"written   {output}: {_counted(done)}, {done.faces:,} faces", file=sys.stderr)
+        print(f"written   {output}: {_counted(done)}, {counted(done.faces, 'face')}", file=sys.stderr)
     return 1 if done.failed else 0
 
 
 def _run_shards(args: argparse.Namespace, inputs: Inputs, settings: dict[str, Any], output: Path) -> int:
     from evenface.cli.progress import Watch
-    from evenface.errors import ConfigError
+    from evenface.errors import ConfigError, TrainingError
     from evenface.predict.shards import ShardSettings, predict_shards
 
     if args.draw is not None or args.faces is not None or args.top_k is not None or args.format not in (None, "parquet"):
         raise ConfigError("A folder of shards holds Parquet only; leave --draw, --faces, --top-k and --format out, or give -o a file.")
     shards = ShardSettings(settings, args.every, args.smoothing, args.shard_size)
-    with Watch(quiet=args.quiet) as watch:
-        watch.begin("shards", 1)
-        done = predict_shards(inputs, output, shards, engine=args.engine, workers=args.workers, progress=watch.parts)
+    try:
+        with Watch(quiet=args.quiet) as watch:
+            watch.begin("shards", 1)
+            done = predict_shards(inputs, output, shards, engine=args.engine, workers=args.workers, progress=watch.parts)
+    except KeyboardInterrupt:
+        raise TrainingError(f"Stopped; what is finished stays in {output}, and the same command goes on from there.") from None
     _say_failed(done)
     if not args.quiet:
-        print(f"written   {output}/part-*.parquet: {_counted(done)}, {done.faces:,} faces", file=sys.stderr)
+        print(f"written   {output}/part-*.parquet: {_counted(done)}, {counted(done.faces, 'face')}", file=sys.stderr)
     return 1 if done.failed else 0
 
 
 def _counted(done: Summary) -> str:
-    parts = [f"{done.pictures:,} pictures"] * bool(done.pictures or not done.frames) + [f"{done.frames:,} frames"] * bool(done.frames)
-    return " and ".join(parts)
+    pictures = [counted(done.pictures, "picture")] * bool(done.pictures or not done.frames)
+    return " and ".join(pictures + [counted(done.frames, "frame")] * bool(done.frames))
 
 
 def _say_failed(done: Summary) -> None:
     for path, reason in done.failed[:NAMED]:
         print(f"evenface predict: {reason if str(path) in reason else f'{path}: {reason}'}", file=sys.stderr)
     if len(done.failed) > NAMED:
-        print(f"evenface predict: {len(done.failed) - NAMED} more files could not be read.", file=sys.stderr)
+        print(f"evenface predict: {counted(len(done.failed) - NAMED, 'more file')} could not be read or copied.", file=sys.stderr)

@@ -34,7 +34,7 @@ class Inputs:
         cameras: their numbers.
         root: the folder that all files stand under; names of annotated copies are relative to it.
         single: the input is just one picture, named by itself.
-        twins: the files that differ from another one in nothing but the suffix.
+        twins: the files and cameras whose copies need the whole name to be told from those of another one.
         unreadable: subfolders that could not be searched, each with the reason.
         left_out: folders of results that stand among what was searched.
     """
@@ -55,7 +55,7 @@ class Inputs:
 
     def place(self, path: Path, folder: Path, suffix: str) -> Path:
         """Where something made of `path` goes below `folder`: in the same subfolder, under its name with another suffix, or with one more
-        where two inputs differ in nothing but theirs.
+        where two inputs would share that one. No two inputs have the same place.
         """
         name = _whole(path).relative_to(self.root)
         return folder / (name.with_name(name.name + suffix) if path in self.twins else name.with_suffix(suffix))
@@ -97,10 +97,23 @@ def find_inputs(words: Sequence[str], results: Iterable[Path | None] = ()) -> In
     films = tuple(path for path in files if is_video(path))
     pictures = tuple(path for path in files if not is_video(path))
     single = len(words) == 1 and len(pictures) == 1 and not films and _named(words[0]).is_file()
-    stems = Counter(_whole(path).with_suffix("") for path in files)
-    twins = frozenset(path for path in files if stems[_whole(path).with_suffix("")] > 1)
     left_out = tuple(sorted(search.left_out))
-    return Inputs(pictures, films, tuple(dict.fromkeys(cameras)), root, single, twins, tuple(search.unreadable), left_out)
+    numbers = tuple(dict.fromkeys(cameras))
+    twins = _twins([*files, *(root / f"camera{number}" for number in numbers)])
+    return Inputs(pictures, films, numbers, root, single, twins, tuple(search.unreadable), left_out)
+
+
+def _twins(paths: Sequence[Path]) -> frozenset[Path]:
+    """Those that their names without the suffix do not tell apart: of a.jpg, a.png and a.jpg.jpg all, for the first has become `a.jpg`."""
+    whole = {path: _whole(path) for path in paths}
+    stems = {path: each.with_suffix("") for path, each in whole.items()}
+    found: set[Path] = set()
+    while True:  # whole names differ, so this ends when every path has its own
+        count = Counter(whole[path] if path in found else stem for path, stem in stems.items())
+        more = {path for path, stem in stems.items() if path not in found and count[stem] > 1}
+        if not more:
+            return frozenset(found)
+        found |= more
 
 
 def _named(word: str) -> Path:

@@ -3,7 +3,7 @@
     summary = predict_inputs(recognizer, find_inputs(["photos/"]), writer, draw=Path("annotated"))
     summary.pictures, summary.faces, summary.failed
 
-A file that breaks is reported in `failed` and the rest goes on.
+A file that breaks is reported in `failed` and the rest goes on; so is one of which no copy can be made, whose results stay.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
 import numpy as np
 from PIL import Image
@@ -42,7 +43,7 @@ class Summary:
         pictures, frames: looked at.
         faces: found in them.
         empty: pictures and frames without a face.
-        failed: files that could not be read (to their end), each with the reason.
+        failed: files that could not be read (to their end), or of which a copy could not be made, each with the reason.
     """
 
     pictures: int = 0
@@ -112,18 +113,19 @@ def predict_inputs(
         writer.write(result)
         _count(done, result)
         done.pictures += 1
-        try:
-            sheet.picture(path, pixels, result)
-        except DataError as error:  # no JPEG can be made of it
-            done.failed.append((path, str(error)))
-            uncopied += 1
+        unread = len(done.failed)
+        with _noted(done, path):
+            sheet.crops(path, pixels, result)
+        with _noted(done, path):
+            sheet.copy(path, pixels, result)
+        uncopied += len(done.failed) - unread
         heard.reach(number + 1 + len(done.failed) - before - uncopied)
     for path in inputs.films:
         try:
             with open_video(path) as film:
                 heard.begin(path.name, film.duration)
                 _film(recognizer, film, path, sheet, writer, every, smoothing, done, heard)
-        except (DataError, ConfigError) as error:  # or one that no MP4 can be made of
+        except DataError as error:
             done.failed.append((path, str(error)))
     for number in inputs.cameras:
         with open_camera(number) as camera:
@@ -158,6 +160,16 @@ def _count(done: Summary, result: FrameResult) -> None:
     done.empty += not result.faces
 
 
+@contextlib.contextmanager
+def _noted(done: Summary, path: Path) -> Iterator[None]:
+    """A copy or crop that cannot be made of a file is named, once a file, and the rest goes on."""
+    try:
+        yield
+    except (DataError, ConfigError) as error:
+        if not done.failed or done.failed[-1][0] != path:
+            done.failed.append((path, str(error)))
+
+
 def _film(
     recognizer: Recognizer,
     film: Source,
@@ -173,24 +185,26 @@ def _film(
     """One film or camera. With an annotated copy every frame is read, and those between carry the last result's boxes.
 
     Raises:
-        DataError: it broke; what came before stands in the results and in the annotated copy.
+        DataError: it broke; what came before stands in the results and in the annotated copy. Or no copy can be made of a camera.
     """
     tracker = Tracker(smoothing=smoothing)
     last: FrameResult | None = None
     broken: DataError | None = None
-    with sheet.film(path, film) as copy:
-        frames = film.frames() if copy is not None else film.frames(every=every)
-        found_in = recognizer.frames(frames, film.source, every=every if copy is not None else 1, ahead=1 if live else AHEAD)
+    noted = contextlib.nullcontext if live else functools.partial(_noted, done, path)  # who sits before a camera hears of it at once
+    with _Copy(sheet.film_place(path), film, noted) as copy:
+        frames = film.frames() if copy.is_made else film.frames(every=every)
+        found_in = recognizer.frames(frames, film.source, every=every if copy.is_made else 1, ahead=1 if live else AHEAD)
         try:
             for frame, found in found_in:
                 if found is not None:
                     last = tracker.update(found)
                     writer.write(last)
-                    sheet.crops(path, frame.image, last, f"-frame{frame.index:06d}")
+                    with noted():
+                        sheet.crops(path, frame.image, last, f"-frame{frame.index:06d}")
                     _count(done, last)
                     done.frames += 1
                     heard.reach(frame.time)
-                if copy is not None and last is not None:
+                if copy.is_made and last is not None:
                     copy.write(np.asarray(drawn(frame.image, last)), frame.time)
         except DataError as error:
             broken = error
@@ -210,17 +224,6 @@ class _Sheet:
         self._faces = faces
         self._recognizer = recognizer
 
-    def picture(self, path: Path, pixels: np.ndarray, result: FrameResult) -> None:
-        self.crops(path, pixels, result)
-        if self.draw is not None:
-            place, data = self._inputs.place(path, self.draw, ".jpg"), io.BytesIO()
-            try:
-                drawn(pixels, result).save(data, "JPEG", quality=92)
-            except OSError as error:
-                size = f"{result.width} x {result.height} pixels"
-                raise DataError(f"{path} has no annotated copy: {size} do not fit into a JPEG.") from error
-            write_aside(place, lambda file: file.write(data.getvalue()))
-
     def crops(self, path: Path, pixels: np.ndarray, result: FrameResult, frame: str = "") -> None:
         if self._faces is None:
             return
@@ -229,13 +232,54 @@ class _Sheet:
             place = place.with_name(f"{place.name}{frame}-face{face.id}-{face.label}.png")
             write_aside(place, _saver(crop))
 
-    @contextlib.contextmanager
-    def film(self, path: Path, source: Source) -> Iterator[VideoWriter | None]:
+    def copy(self, path: Path, pixels: np.ndarray, result: FrameResult) -> None:
+        """Of a picture."""
         if self.draw is None:
-            yield None
             return
-        with VideoWriter(self._inputs.place(path, self.draw, ".mp4"), like=source) as copy:
-            yield copy
+        place, data = self._inputs.place(path, self.draw, ".jpg"), io.BytesIO()
+        try:
+            drawn(pixels, result).save(data, "JPEG", quality=92)
+        except OSError as error:
+            size = f"{result.width} x {result.height} pixels"
+            raise DataError(f"{path} has no annotated copy: {size} do not fit into a JPEG.") from error
+        write_aside(place, lambda file: file.write(data.getvalue()))
+
+    def film_place(self, path: Path) -> Path | None:
+        """Where the copy of a film goes, if one is wanted."""
+        return None if self.draw is None else self._inputs.place(path, self.draw, ".mp4")
+
+
+class _Copy:
+    """The annotated copy of a film at `place`; there is none where that is None, or from where on `noted` hears that none can be made.
+
+    Attributes:
+        is_made: it is wanted, and has not failed.
+    """
+
+    def __init__(self, place: Path | None, film: Source, noted: Callable[[], contextlib.AbstractContextManager[None]]) -> None:
+        self.is_made = False
+        self._noted = noted
+        if place is not None:
+            with noted():
+                self._writer = VideoWriter(place, film)
+                self.is_made = True
+
+    def write(self, image: np.ndarray, time: float) -> None:
+        with self._noted():
+            try:
+                self._writer.write(image, time)
+            except (DataError, ConfigError):
+                self.is_made = False
+                self._writer.abort()
+                raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self.is_made:
+            with self._noted():
+                self._writer.__exit__(kind, error, trace)
 
 
 def _saver(pixels: np.ndarray) -> Callable[[object], None]:

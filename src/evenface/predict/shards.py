@@ -2,7 +2,7 @@
 
     report = predict_shards(find_inputs(["photos/"]), Path("faces"), settings, engine="ray", workers=8)
 
-    faces/predict.json          what was asked for, and for which files
+    faces/predict.json          what was asked for, of which model, and for which files
     faces/part-00000.parquet    a row per face, as `--format parquet` writes it
     faces/part-00000.json       how many pictures and faces, and the files that failed
     faces/failed.csv            all files that failed, at the end
@@ -24,8 +24,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from evenface import zoo
+from evenface._version import __version__
 from evenface.errors import ConfigError, DeviceError, EvenfaceError, MissingExtra
 from evenface.files import printable, write_text
+from evenface.model_folder import CONFIG, WEIGHTS, standing
 from evenface.predict.inputs import Inputs
 from evenface.predict.run import Summary, predict_inputs
 from evenface.predict.writers import Writer
@@ -102,7 +105,7 @@ def predict_shards(
         progress: called with (shards done, all).
 
     Raises:
-        ConfigError: `out` belongs to other inputs or settings, or is a file.
+        ConfigError: `out` belongs to other inputs, settings or weights, or is a file.
         MissingExtra: Ray is not installed.
         EvenfaceError: what the recognizer's settings raise.
     """
@@ -144,7 +147,21 @@ def _about(shards: Sequence[Shard], settings: ShardSettings) -> dict[str, Any]:
     files = hashlib.blake2b(os.fsencode("\n".join(path for shard in shards for path in shard.paths)), digest_size=8).hexdigest()
     about = json.loads(json.dumps({**dataclasses.asdict(settings), "files": sum(len(s.paths) for s in shards), "names": files}))
     about["recognizer"].pop("device", None)  # where it is computed changes nothing
-    return dict(about)
+    return {**about, "sha256": _hash_of_model(settings.recognizer.get("name")), "evenface": __version__}
+
+
+def _hash_of_model(name: str | os.PathLike[str] | None) -> str:
+    """Of what decides a model's answers: its weights and config, or the exported file, which holds both.
+
+    Raises:
+        ModelError: no such model.
+    """
+    path = Path(name) if name is not None else Path(zoo.default_model())
+    if path.suffix in (".onnx", ".xml") and path.is_file():
+        files = [path, *([path.with_suffix(".bin")] if path.suffix == ".xml" else [])]
+    else:
+        files = [standing(zoo.model_path(path)) / each for each in (WEIGHTS, CONFIG)]
+    return hashlib.sha256("".join(zoo.sha256_of(each) for each in files if each.is_file()).encode()).hexdigest()
 
 
 def _is_begun(out: Path, about: Mapping[str, Any]) -> bool:
@@ -157,7 +174,9 @@ def _is_begun(out: Path, about: Mapping[str, Any]) -> bool:
     if out.is_file():
         raise ConfigError(f"{out} is a file; -o/--output names the folder for the shards.")
     if claim.is_file():
-        before, now = (_flags(each) for each in (json.loads(claim.read_text(encoding="utf-8")), about))
+        former = json.loads(claim.read_text(encoding="utf-8"))
+        former.setdefault("sha256", about["sha256"])  # an earlier evenface did not say
+        before, now = _flags(former), _flags(about)
         differ = [key for key in now if before.get(key) != now[key]]
         if differ:
             raise ConfigError(f"{out} was begun with other {', '.join(differ)}; choose another -o/--output, or remove it.")
@@ -172,6 +191,7 @@ def _flags(about: Mapping[str, Any]) -> dict[str, Any]:
     named = about.get("recognizer", {}).items()
     model = {f"--{'model' if name == 'name' else name.replace('_', '-')}": value for name, value in named}
     own = {"--every": "every", "--smoothing": "smoothing", "--shard-size": "size"}
+    model["--model"] = (model.get("--model"), about.get("sha256"))
     return {"files": (about.get("files"), about.get("names")), **{flag: about.get(name) for flag, name in own.items()}, **model}
 
 

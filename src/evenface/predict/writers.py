@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from evenface.errors import ConfigError, unknown_name
-from evenface.files import cannot_write
+from evenface.files import aside_of, cannot_write
 from evenface.results import FrameResult
 
 
@@ -81,7 +81,7 @@ class Writer:
         self._parquet: Any = None
         self._keep_partial = keep_partial
         self._pipe = path is not None and path.exists() and not path.is_file()  # a pipe or a device is written to, not replaced
-        self._aside = None if path is None or self._pipe else path.with_name(f".{path.name}.part")
+        self._aside = None if path is None or self._pipe else aside_of(path)
         self._file = self._open()
         self._rows: Any = None
         if kind == "csv":

@@ -44,7 +44,7 @@ class Camera:
     has_audio = False
 
     def __init__(self, number: int = 0) -> None:
-        if not isinstance(number, int) or number < 0:
+        if not isinstance(number, int) or isinstance(number, bool) or number < 0:
             raise ConfigError(f"A camera's number is 0 or higher, not {number}.")
         import cv2
 
@@ -82,7 +82,7 @@ class Camera:
             ConfigError: a value out of range.
             DataError: the camera stopped, such as when it was unplugged; it names the time.
         """
-        check_range(every, start, end)
+        every = check_range(every, start, end)
         return self._read(every, start, math.inf if end is None else end)
 
     def _read(self, every: int, start: float, end: float) -> Iterator[Frame]:

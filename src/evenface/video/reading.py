@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import operator
 import os
 import weakref
 from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self, SupportsIndex
 
 import numpy as np
 
@@ -161,7 +162,7 @@ class Video:
             ConfigError: a value out of range.
             DataError: after all frames that can be read, where the file is damaged or ends too early; it names the time.
         """
-        check_range(every, start, end)
+        every = check_range(every, start, end)
         reader = self._read(every, start, math.inf if end is None else end)
         self._readers.add(reader)
         return reader
@@ -226,14 +227,19 @@ class Video:
             raise DataError(f"{self.path} ends at {reached:.2f} s, before the start at {start:g} s; give an earlier one.")
 
 
-def check_range(every: int, start: float, end: float | None) -> None:
-    """Raises ConfigError for a choice of frames that cannot be."""
-    if not isinstance(every, int) or every < 1:
+def check_range(every: SupportsIndex, start: float = 0.0, end: float | None = None) -> int:
+    """`every` as an int, such as one of NumPy's. Raises ConfigError for a choice of frames that cannot be."""
+    try:
+        step = operator.index(every)
+    except TypeError:
+        step = 0
+    if step < 1 or isinstance(every, bool):
         raise ConfigError(f"Of the frames each N-th is taken, with N a whole number of at least 1, not {every}.")
     if not 0 <= start < math.inf:
         raise ConfigError(f"The start is a time of at least 0 seconds, not {start}.")
     if end is not None and not end > start:
         raise ConfigError(f"The end at {end:g} s is not after the start at {start:g} s.")
+    return step
 
 
 def load_av() -> ModuleType:

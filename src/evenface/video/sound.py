@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 COPIED = frozenset({"aac", "ac3", "alac", "eac3", "mp3", "mp3float", "opus"})
 """The decoders of sound that players know in an MP4; other sound (Vorbis, PCM, WMA ...) is encoded anew."""
 
+_SLOWEST_MP3 = 16000  # samples/s that an MP4 may hold
 _RATES = frozenset({96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350})  # samples/s that AAC has
 _BITS = 160_000  # per second of AAC
 
@@ -45,7 +46,7 @@ class Sound:
         if streams:
             source = streams[0]
             self._packets = self._file.demux(source)
-            self.how = "copied" if source.codec_context.codec.name in COPIED else "encoded"
+            self.how = "copied" if _is_copied(source) else "encoded"
             self._stream: Any = out.add_stream_from_template(source) if self.how == "copied" else _encoder(source, out)
 
     def write(self, start: float, end: float) -> None:
@@ -114,8 +115,13 @@ def _stamp(packet: Packet[AudioStream]) -> int | None:
     return packet.dts if packet.pts is None else packet.pts
 
 
+def _is_copied(source: AudioStream) -> bool:
+    name = source.codec_context.codec.name
+    return name in COPIED and not (name.startswith("mp3") and source.rate < _SLOWEST_MP3)
+
+
 def _encoder(source: AudioStream, out: OutputContainer) -> AudioStream:
-    layout = source.codec_context.layout
     stream = out.add_stream("aac", rate=source.rate if source.rate in _RATES else 48000, bit_rate=_BITS)
-    stream.layout = layout.name if layout.nb_channels in (1, 2) else "stereo"
+    # Not the source's own: PCM often names no more than a number of channels ("2 channels"), which the encoder does not take.
+    stream.layout = "mono" if source.codec_context.layout.nb_channels == 1 else "stereo"
     return stream

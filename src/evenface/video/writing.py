@@ -22,7 +22,7 @@ from typing import Any, Self
 import numpy as np
 
 from evenface.errors import ConfigError, DataError
-from evenface.files import cannot_write
+from evenface.files import aside_of, cannot_write
 from evenface.video.reading import Source, Video, load_av
 from evenface.video.sound import Sound
 
@@ -32,6 +32,7 @@ CODECS = ("libx264", "mpeg4")
 
 _QUALITY = {"crf": "20", "preset": "veryfast"}  # x264: hard to tell from the source, 140 frames/s of 854 x 480 per core
 _BITS_PER_PIXEL = 0.25  # of mpeg4, which takes a bit rate
+_FASTEST = 1000.0  # frames per second; of a file that says more the times count, as of every other
 _TICKS = 10_000  # a second has at least so many time stamps
 _BT709, _LIMITED = 1, 1  # AVCOL_SPC_BT709 (and its primaries and curve), AVCOL_RANGE_MPEG
 
@@ -48,6 +49,7 @@ class VideoWriter:
 
     Raises:
         ConfigError: another suffix, the file that `like` is read from, or a value out of range.
+        DataError: no MP4 can be made of such frames or such sound, or the name is too long.
         MissingExtra: PyAV is not installed.
         StorageError: the file cannot be written.
     """
@@ -63,10 +65,11 @@ class VideoWriter:
     ) -> None:
         self.path = Path(path)
         self.width, self.height = size or (like.width, like.height)
-        self.fps = like.fps if fps is None else fps
+        self.fps = min(like.fps if fps is None else fps, _FASTEST)
         self._check(like)
         self._av = load_av()
-        self._aside = self.path.with_name(f".{self.path.name}.part")
+        self._aside = aside_of(self.path)
+        self._source = like.source
         self._sound: Sound | None = None
         self._start: float | None = None
         self._last = -math.inf
@@ -75,6 +78,8 @@ class VideoWriter:
         self._open = True
         with self._told():
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                self.path.lstat()  # a name that is too long is told here, not at the end
             self._out = self._av.open(f"file:{self._aside}", "w", format="mp4", options={"movflags": "+faststart"})
             self._stream = self._video_stream()
             if sound and isinstance(like, Video) and like.has_audio:
@@ -104,6 +109,7 @@ class VideoWriter:
 
         Raises:
             ConfigError: another size or kind of array, or a time that is not after the last one.
+            DataError: no MP4 can be made of such frames.
             StorageError: the file cannot be written, such as on a full disk.
             KeyboardInterrupt: what came before stays, for `close` or `abort`.
         """
@@ -127,7 +133,7 @@ class VideoWriter:
         """Writes what is left, and gives the file its name.
 
         Raises:
-            DataError: there was no frame.
+            DataError: there was no frame, or no MP4 can be made of them.
             StorageError: the file cannot be written.
         """
         if not self._open:
@@ -165,9 +171,9 @@ class VideoWriter:
             raise ConfigError(f"A video is written as MP4; end {self.path} in .mp4.")
         if self.width < 1 or self.height < 1:
             raise ConfigError(f"A video has at least one pixel, not {self.width} x {self.height}.")
-        if not 0 < self.fps <= 1000:
-            raise ConfigError(f"A video has more than 0 and at most 1000 frames per second, not {self.fps:g}.")
-        if isinstance(like, Video) and self.path.exists() and self.path.samefile(like.path):
+        if not self.fps > 0:
+            raise ConfigError(f"A video has more than 0 frames per second, not {self.fps:g}.")
+        if isinstance(like, Video) and os.path.exists(self.path) and self.path.samefile(like.path):
             raise ConfigError(f"{self.path} is the video that is read; write to another file.")
 
     def _video_stream(self) -> Any:
@@ -187,7 +193,7 @@ class VideoWriter:
 
     @contextlib.contextmanager
     def _told(self, *keep: type[BaseException]) -> Iterator[None]:
-        """Drops the unfinished file at any error but `keep`, and turns what the system says about one that cannot be written into ours."""
+        """Drops the unfinished file at any error but `keep`, and turns those of the system and of the encoder into ours."""
         try:
             yield
         except keep:
@@ -196,8 +202,10 @@ class VideoWriter:
             self.abort()
             if not isinstance(error, (OSError, self._av.error.FFmpegError)):
                 raise
-            number, reason = getattr(error, "errno", None), getattr(error, "strerror", None)
-            raise cannot_write(self.path, OSError(number, reason or str(error))) from error
+            number, reason = getattr(error, "errno", None), getattr(error, "strerror", None) or str(error)
+            if isinstance(error, OSError):  # PyAV's own are, where the disk is at fault
+                raise cannot_write(self.path, OSError(number, reason)) from error
+            raise DataError(f"{self._source}: no MP4 can be made of it ({reason}); convert it by another program first.") from error
 
 
 def _even(image: np.ndarray) -> np.ndarray:
