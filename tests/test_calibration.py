@@ -116,6 +116,9 @@ def test_probabilities_do_as_logits() -> None:
         ({"happiness": 1.0, "fear": 1.0}, r"lacks disgust; give a share for each of happiness, fear, disgust"),
         ({"happiness": 1.0, "fear": 1.0, "disgust": 0.0}, r"prior of disgust is 0.0; give every expression a share above 0"),
         ({"happiness": 1.0, "fear": 1.0, "disgust": float("nan")}, r"prior of disgust is nan"),
+        ({"happiness": 1.0, "fear": 1.0, "disgust": np.float32("nan")}, r"prior of disgust is "),
+        ({"happiness": 1.0, "fear": 1.0, "disgust": True}, r"prior of disgust is True"),
+        ({"happiness": 1.0, "fear": 1.0, "disgust": np.bool_(True)}, r"prior of disgust is "),
         ({"happiness": 1.0, "happy": 1.0, "fear": 1.0, "disgust": 1.0}, r"names happiness twice"),
         ({"happiness": 1.0, "fear": 1.0, "disgust": 1.0, "anger": 1.0}, r"names anger, which the model does not know"),
         ({"hapiness": 1.0}, r"cannot be read: Unknown expression label 'hapiness'; did you mean 'happiness'\?"),
@@ -124,6 +127,15 @@ def test_probabilities_do_as_logits() -> None:
 def test_a_prior_that_cannot_be(prior: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         scores(some_logits(), NAMES, prior=prior, calibration=FITTED, train_counts=COUNTS)
+
+
+def test_a_prior_of_numpys_numbers() -> None:
+    counts = np.array([3, 2, 1])
+    for shares in (counts, counts.astype(np.float32), counts.astype(np.float16)):
+        found = scores(some_logits(), NAMES, prior=dict(zip(NAMES, shares, strict=True)), calibration=FITTED)
+        np.testing.assert_array_equal(
+            found, scores(some_logits(), NAMES, prior=dict(zip(NAMES, (3, 2, 1), strict=True)), calibration=FITTED)
+        )
 
 
 def test_a_prior_that_the_model_does_not_tell() -> None:

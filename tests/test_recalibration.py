@@ -168,6 +168,24 @@ def test_a_card_that_is_no_utf_8_is_kept_byte_for_byte(run: Path) -> None:
     assert (run / "README.old.md").read_bytes() == b"# Caf\xe9\r\n"
 
 
+def test_a_damaged_card_json_is_told_before_the_work_and_stays(run: Path, tmp_path: Path) -> None:
+    """Valid JSON of another version, and half of a file: the calibration that stands there goes with the card that does."""
+    folder, seen = run / "best", list[int]()
+    for damage in ('{"schema_version": 99}', (folder / "card.json").read_text()[:200]):
+        (folder / "card.json").write_text(damage)
+        before = {file.name: file.read_bytes() for file in folder.iterdir()}
+        with pytest.raises(DataError, match=r"card\.json cannot be read"):
+            calibrate(run, device="cpu", progress=lambda done, total: seen.append(done))
+        for target in (run, folder):
+            with pytest.raises(DataError, match=r"card\.json cannot be read"):
+                pack(target, tmp_path / "packed")
+        assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+    assert not seen
+    assert not (tmp_path / "packed").exists()
+    (folder / "card.json").unlink()
+    calibrate(run, device="cpu")
+
+
 def test_what_cannot_be_calibrated(run: Path, faces: Path, tmp_path: Path) -> None:
     before = read_config(run / "best")
     with pytest.raises(ConfigError, match="calibrate it on --split validation"):
@@ -250,7 +268,7 @@ def test_a_persons_words_outlive_everything(run: Path, tmp_path: Path) -> None:
 
 def test_a_packed_model_is_half_as_large_and_tells_its_scores(run: Path, faces: Path, tmp_path: Path) -> None:
     evaluate(run, split="validation", device="cpu")
-    (run / "notes.md").write_text("from https://example.org/a/b, 3 / 4 / 5\n")
+    (run / "notes.md").write_text("from https://example.org/a/b, 3 / 4 / 5,\nby way of /somewhere/notes.txt\n")
     values = json.loads((run / "best" / "config.json").read_text())
     values["init"] = {"source": "/somewhere/run", "summary": "loaded from /somewhere/weights.pth (sha256 0)", "sha256": None}
     (run / "best" / "config.json").write_text(json.dumps(values))
@@ -267,7 +285,8 @@ def test_a_packed_model_is_half_as_large_and_tells_its_scores(run: Path, faces: 
     assert {file.name for file in place.iterdir()} == {"README.md", "card.json", "config.json", "model.safetensors", "notes.md"}
     assert "license: other\nlicense_name: cc-by-4.0\n" in card
     assert "# packed\n" in card
-    assert "from https://example.org/a/b, 3 / 4 / 5\n" in card
+    assert "from https://example.org/a/b, 3 / 4 / 5,\nby way of notes.txt\n" in card
+    assert (place / "notes.md").read_text() == "from https://example.org/a/b, 3 / 4 / 5,\nby way of notes.txt\n"
     assert "weights kept in float16" in card
     assert "## Scores on validation" in card
     assert "## Scores on test" not in card

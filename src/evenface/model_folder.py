@@ -356,8 +356,9 @@ def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
             os.replace(folder, former)
         os.replace(aside, folder)
     except OSError as error:
-        shutil.rmtree(aside, ignore_errors=True)
         raise cannot_write(folder, error) from error
+    finally:  # Ctrl-C, too
+        shutil.rmtree(aside, ignore_errors=True)
     shutil.rmtree(former, ignore_errors=True)
 
 

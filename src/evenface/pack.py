@@ -13,9 +13,9 @@ import dataclasses
 import os
 from pathlib import Path
 
-from evenface.cards.facts import FACTS
 from evenface.cards.folder import contents, facts_of, further
 from evenface.cards.places import without_places
+from evenface.cards.reading import FACTS
 from evenface.errors import ConfigError, unknown_name
 from evenface.model_folder import load_model, read_card, save_model, standing
 from evenface.runs import find_model
@@ -36,6 +36,7 @@ def pack(target: str | os.PathLike[str], out: str | os.PathLike[str], precision:
     Raises:
         ConfigError: neither a run nor a model folder, an unknown precision, or an `out` that exists.
         ModelError: a broken model, or weights that float16 cannot tell.
+        DataError: a damaged `card.json`.
         StorageError: it cannot be written.
     """
     if precision not in PRECISIONS:
@@ -48,7 +49,7 @@ def pack(target: str | os.PathLike[str], out: str | os.PathLike[str], precision:
     values = {name: value for name, value in about.to_dict().items() if name not in _OF_THE_CLASSIFIER}
     values = {**without_places(values), "weights_dtype": PRECISIONS[precision], **({} if licence is None else {"licence": licence})}
     known = facts_of(folder, run if config is not None else None, minutes=minutes(run) if config is not None else None)
-    facts = dataclasses.replace(known, name=place.resolve().name, config={**known.config, **values})
+    facts = dataclasses.replace(known, name=place.resolve().name, config={**known.config, **values}, notes=without_places(known.notes))
     text, data = contents(facts)
     if config is None and not (standing(folder) / FACTS).is_file() and not facts.notes:
         # An earlier version's or a person's own card: all that is known of the model stands in it.

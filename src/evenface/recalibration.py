@@ -27,7 +27,7 @@ from evenface.evaluation.metrics import confusion_matrix, scores
 from evenface.files import require_writable
 from evenface.model_folder import ModelConfig, load_model, rewrite, standing
 from evenface.run_data import data_of, learned_look
-from evenface.runs import find_model, renew_card
+from evenface.runs import find_model, model_card, renew_card
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +67,7 @@ def calibrate(
 
     Raises:
         ConfigError: neither a run nor a model folder, one that ships, no data set, or the training faces.
-        DataError: what is missing or broken, or a class without a face.
+        DataError: what is missing or broken, a class without a face, or a damaged `card.json`.
         LabelError: the data set has other classes than the model.
         ModelError: a broken model.
         StorageError: the model folder cannot be written.
@@ -84,6 +84,7 @@ def calibrate(
     part = manifest.split(split)
     require_every_class(part.counts(), split)  # told now, as a place that cannot be written, and not after the work
     require_writable(standing(folder))
+    model_card(folder)  # or a damaged file beside it would leave the new calibration with the card of the former one
     look = None if own_data else learned_look(about)
     store = open_store(part, about.img_size, device=chosen, mode=settings.store, workers=workers, look=look)
     found = predict(model.to(chosen), store, batch_size=batch_size, device=chosen, precision=kind, progress=progress)

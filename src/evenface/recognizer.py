@@ -83,8 +83,8 @@ class Recognizer:
         self._tta = tta
         self.config = config
         self.name = name
-        self.prior = prior if isinstance(prior, str) else dict(prior)
         self._temperature, self._offset = self._adjustment(prior)
+        self.prior = prior if isinstance(prior, str) else {name: float(share) for name, share in prior.items()}  # NumPy's are no JSON
 
     @classmethod
     def from_pretrained(

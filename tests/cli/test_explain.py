@@ -256,6 +256,8 @@ def test_maps_of_a_single_cell_tell_of_no_place(cli: Any, trained: Path, home: P
         (("crops", "--dataset", "synthetic"), "leave out the INPUTs"),
         (("crops", "--split", "test"), "leave out the INPUTs"),
         (("crops", "--per-class", "5"), "leave out the INPUTs"),
+        (("crops", "--detector", "none", "--check", "5"), "all faces of the photos; leave out its number"),
+        (("crops", "--check", "200"), "leave out its number"),
         (("crops", "--seed", "3"), "A photo is not drawn by a seed; leave out --seed"),
         (("--ids", ","), "--ids names faces by their ids"),
         (("film.mp4",), "not films and cameras"),
@@ -271,10 +273,26 @@ def test_what_cannot_work(words: tuple[str, ...], told: str, cli: Any, watched: 
     assert not Path("explained").exists()
 
 
+def test_nothing_of_the_users_is_written_over(cli: Any, watched: Path, crops: Path) -> None:
+    """`a.png` gives `face-a.png`, which is another photo here; and a table of the user's own."""
+    (crops / "face-a.png").write_bytes((crops / "b.png").read_bytes())
+    before = {path.name: path.read_bytes() for path in crops.iterdir()}
+    cli("explain", watched, crops / "a.png", crops / "face-a.png", "--detector", "none", "-o", crops).refused(
+        2, "face-a.png", "-o/--output"
+    )
+    cli("explain", watched, crops, "--detector", "none", "-o", crops).refused(2, "face-a.png", "-o/--output")
+    assert {path.name: path.read_bytes() for path in crops.iterdir()} == before
+    (crops / "faces.csv").write_text("name,age\nanna,30\n")
+    for words in ((), (crops / "b.png", "--detector", "none")):
+        cli("explain", watched, *words, "-o", crops).refused(2, "faces.csv is no table of `evenface explain`")
+    assert {path.name for path in crops.iterdir()} == {*before, "faces.csv"}
+
+
 def test_a_wrong_model(cli: Any, crops: Path, home: Path) -> None:
     cli("explain", crops / "a.png").refused(2, "name the model first", f"evenface explain {SHIPPED}")
-    (home / "model.onnx").write_bytes(b"x")
-    cli("explain", "model.onnx", crops / "a.png").refused(2, "exported file")
+    for name in ("model.onnx", "model.xml", "model.pt2"):
+        (home / name).write_bytes(b"x")
+        cli("explain", name, crops / "a.png").refused(2, f"{name} is an exported file", "the run or the model folder that it was made from")
     cli("explain", "nowhere").refused(2, "nowhere does not exist", "evenface models list")
     cli("explain", crops).refused(2, "neither a run")
     cli("explain", SHIPPED).refused(2, "--dataset")

@@ -84,6 +84,17 @@ def test_info(cli: Any, stand_in: Path, tmp_path: Path) -> None:
     assert str(tmp_path / "home" / "models" / "yunet.onnx") in cli("models", "info", "yunet").out
 
 
+@pytest.mark.parametrize("names", [7, None, "fear", {"fear": 0}])
+def test_info_of_a_config_without_a_list_of_classes(cli: Any, stand_in: Path, tmp_path: Path, names: Any) -> None:
+    config = tmp_path / "pretrained" / "small-96" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "class_names": names}))
+    answer = cli("models", "info", config.parent, "--format", "json")
+    assert (answer.code, answer.err) == (0, "")
+    about = json.loads(answer.out)["model"]
+    assert (about["classes"], about["config"]["class_names"]) == ([], names)
+    assert cli("models", "list").code == 0
+
+
 def test_info_of_a_run(cli: Any, trained: Path) -> None:
     text = cli("models", "info", trained).out
     assert text.startswith(f"# {trained.name}\n\nA facial-expression classifier")
@@ -189,3 +200,12 @@ def test_a_model_is_packed_and_answers_as_before(cli: Any, tmp_path: Path) -> No
         assert answer.code == 2
         assert told in answer.err
     assert not (tmp_path / "new").exists()
+
+
+def test_a_pack_that_is_stopped_leaves_nothing(cli: Any, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(_: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", stopped)
+    cli("models", "pack", SHIPPED, "mine").refused(1, "stopped")
+    assert not list(home.iterdir())

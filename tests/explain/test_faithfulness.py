@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -152,8 +153,29 @@ def test_no_face_is_no_check(wide: Path) -> None:
 
 
 def test_the_centre_is_the_middle() -> None:
-    found = _centre((3, 3))
+    found = _centre((3, 3), PX)
+    assert found.shape == (3, 3)
     assert np.unravel_index(found.argmax(), found.shape) == (1, 1)
     corners = found[[0, 0, -1, -1], [0, -1, 0, -1]]
     assert corners == pytest.approx([found.min()] * 4)
     assert (found[[0, 1, 1, 2], [1, 0, 2, 1]] > found.min()).all()
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (1, 2), (1, 1)])
+def test_the_centre_of_cells_that_are_all_as_far_from_it(shape: tuple[int, int], wide: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pixels by their distance from the middle: a model of the share s in the middle, some half of them, sees min(1, t / s)."""
+    model = load_model(wide)[0]
+    cells = np.ones((1, 1, *shape), np.float32)
+    monkeypatch.setattr(faithfulness, "explain", lambda *_, **__: cells)
+    face = np.random.default_rng(1).integers(0, 255, (SIZE, SIZE, 3), dtype=np.uint8)
+    far = np.array([[math.dist((y, x), (9.5, 9.5)) for x in range(SIZE)] for y in range(SIZE)])
+    inner = far <= np.sort(far, axis=None)[SIZE * SIZE // 2 - 1]
+
+    def middle(views: Sequence[np.ndarray]) -> np.ndarray:
+        sharp = (np.stack(views) == face).all(axis=3)[:, inner].mean(axis=1)
+        return np.stack([sharp, 1 - sharp], axis=1)
+
+    rows = {row.method: row for row in check_methods(model, middle, face[None], ["class-map"]).rows}
+    assert rows["centre"].insertion.value == pytest.approx(1 - inner.mean() / 2, abs=0.01)
+    assert rows["centre"].deletion.value == pytest.approx(inner.mean() / 2, abs=0.01)
+    assert rows["random"].insertion.value == pytest.approx(0.5, abs=0.1)

@@ -6,14 +6,16 @@ import csv
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from evenface.errors import ConfigError
 from evenface.explain import run
 from evenface.explain.figures import Seen
-from evenface.explain.run import Model, cuts_of, part_of, store_of, write_folder
+from evenface.explain.run import Model, cuts_of, part_of, require_own_place, store_of, write_folder
 from evenface.labels import BASIC
 from evenface.model_folder import load_model
 from evenface.recognizer import Recognizer
@@ -72,23 +74,57 @@ def test_a_second_call_takes_the_place_of_the_first(tmp_path: Path, monkeypatch:
     assert [row["name"] for row in csv.DictReader((tmp_path / "faces.csv").read_text().splitlines())] == ["a.png", "new"]
 
 
-def test_the_first_ones_stay_until_the_new_ones_are_there(tmp_path: Path) -> None:
-    def stopped() -> Iterator[Seen]:
-        yield from faces("b")
+def test_stopped_the_first_ones_go_with_their_table(tmp_path: Path) -> None:
+    """Before the first face nothing is touched; after it the table names the new faces, and no later call could tell the others as ours."""
+
+    def stopped(*names: str) -> Iterator[Seen]:
+        yield from faces(*names)
         raise KeyboardInterrupt
 
     write_folder(tmp_path, faces("a"))
-    with pytest.raises(KeyboardInterrupt):
-        write_folder(tmp_path, stopped())
-    assert names_in(tmp_path) == {"face-a.png", "face-b.png", "sheet.png"} | TABLES
+    for names, there in (((), {"face-a.png"}), (("b",), {"face-b.png"})):
+        with pytest.raises(KeyboardInterrupt):
+            write_folder(tmp_path, stopped(*names))
+        assert names_in(tmp_path) == there | {"sheet.png"} | TABLES
+    write_folder(tmp_path, faces("c"))
+    assert names_in(tmp_path) == {"face-c.png", "sheet.png"} | TABLES
+
+
+def test_a_picture_that_is_stopped_half_way_is_found_by_the_next_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = run.write_aside
+
+    def stopped(path: Path, write: Any) -> None:
+        if path.name == "face-b.svg":
+            raise KeyboardInterrupt
+        original(path, write)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "write_aside", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            write_folder(tmp_path, faces("a", "b"), svg=True)
+    assert "face-b.png" in names_in(tmp_path)
+    write_folder(tmp_path, faces("c"))
+    assert names_in(tmp_path) == {"face-c.png", "sheet.png"} | TABLES
 
 
 @pytest.mark.parametrize("content", [b"", b"name,age\na,30\n", b"\xff\xfe\x00", b'name,label\n"a'])
-def test_a_table_of_somebody_else_names_no_files_of_ours(content: bytes, tmp_path: Path) -> None:
+def test_a_table_of_somebody_else_is_left_alone(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "faces.csv").write_bytes(content)
     (tmp_path / "face-a.png").write_bytes(b"mine")
-    write_folder(tmp_path, faces("b"))
-    assert names_in(tmp_path) == {"face-a.png", "face-b.png", "sheet.png"} | TABLES
+    for call in (lambda: write_folder(tmp_path, faces("b")), lambda: require_own_place(tmp_path, [])):
+        with pytest.raises(ConfigError, match=r"faces\.csv is no table of `evenface explain`"):
+            call()
+    assert names_in(tmp_path) == {"face-a.png", "faces.csv"}
+    assert (tmp_path / "faces.csv").read_bytes() == content
+
+
+def test_photos_that_could_be_written_over_are_refused(tmp_path: Path) -> None:
+    """Whatever names the pictures get: those of two photos `x.png` and `face-x.png` are `face-x.png` and `face-face-x.png`."""
+    (tmp_path / "link.png").symlink_to(tmp_path / "out" / "face-1.png")
+    for name in ("out/face-x.png", "out/FACE-x-2.PNG", "out/../out/sheet.png", "out/sheet-01.svg", "link.png"):
+        with pytest.raises(ConfigError, match="name another folder"):
+            require_own_place(tmp_path / "out", [tmp_path / "other.png", tmp_path / name])
+    require_own_place(tmp_path / "out", [tmp_path / name for name in ("face-x.png", "out/x.png", "out/face-x.jpg", "out/in/sheet.png")])
 
 
 def test_long_names_are_cut_by_their_bytes(tmp_path: Path) -> None:

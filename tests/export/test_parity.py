@@ -41,20 +41,24 @@ class Table:
 
     def __init__(self, table: np.ndarray) -> None:
         self.table = table
+        self.cells = np.arange(4 * 2 * 3, dtype=np.float32).reshape(4, 2, 3, 1)
+        self.temperature = 1.0
 
     def logits(self, faces: np.ndarray) -> np.ndarray:
         return self.table[faces[:, 0, 0, 0]]
 
-    maps = logits
+    def maps(self, faces: np.ndarray) -> np.ndarray:
+        return self.cells[faces[:, 0, 0, 0]]
 
     def answer(self, faces: np.ndarray) -> dict[str, np.ndarray]:
-        z = self.logits(faces).astype(np.float64)
+        z = self.logits(faces).astype(np.float64) / self.temperature
         p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
-        return {"logits": self.logits(faces), "probabilities": p.astype(np.float32), "maps": faces}
+        return {"logits": self.logits(faces), "probabilities": p.astype(np.float32), "maps": self.maps(faces)}
 
 
-def found(other: np.ndarray, labels: list[int] | None) -> Report:
-    return compare(Table(LOGITS), Table(other), Faces(labels), CONFIG, threads=1)  # type: ignore[arg-type]
+def found(other: np.ndarray | Table, labels: list[int] | None) -> Report:
+    file = other if isinstance(other, Table) else Table(other)
+    return compare(Table(LOGITS), file, Faces(labels), CONFIG, threads=1)  # type: ignore[arg-type]
 
 
 def test_differences_agreement_and_recalls_by_hand() -> None:
@@ -85,7 +89,38 @@ def test_ties_are_no_disagreement() -> None:
     assert agreement(LOGITS, other) == 0.75
 
 
-GOOD = Report("faces", 1000, 9e-4, 1e-4, 1.0, {"fear": (0.5, 0.5)}, (0.7, 0.7), Speed(1, 1), Speed(1, 1), 1)
+def test_probabilities_that_do_not_follow_from_the_logits() -> None:
+    """Those of half the temperature, the logits right: of the first face softmax(4, 0) in place of softmax(2, 0)."""
+    file = Table(LOGITS)
+    file.temperature = 0.5
+    report = found(file, None)
+    gaps = [abs(1 / (1 + np.exp(-2 * d)) - 1 / (1 + np.exp(-d))) for d in (2.0, 1.0, 0.1)]
+    assert report.max_softmax_difference == pytest.approx(max(gaps), abs=1e-6)
+    for precision in ("fp32", "fp16", "int8"):
+        with pytest.raises(ModelError, match="probabilities differ from the softmax of its logits"):
+            require(report, precision)
+    assert found(LOGITS + 0.1, None).max_softmax_difference < 1e-6  # other logits, and what follows from them
+
+
+@pytest.mark.parametrize("damage", ["one cell", "zeros", "classes", "mirror", "shape", "nan"])
+def test_maps_that_are_not_the_models(damage: str) -> None:
+    file, right = Table(LOGITS), Table(LOGITS).cells
+    if damage == "one cell":
+        file.cells[2, 1, 0, 0] += 3
+    elif damage == "shape":
+        file.cells = right.mean(axis=2, keepdims=True)  # which numpy would stretch over the cells
+    else:
+        file.cells = {"zeros": 0 * right, "classes": right[:, ::-1], "mirror": right[:, :, ::-1], "nan": right + np.nan}[damage]
+    report = found(file, None)
+    squares = [(float(a) - float(b)) ** 2 for a, b in zip(file.cells.flat, right.flat, strict=damage != "shape")]
+    expected = (sum(squares) / sum(float(b) ** 2 for b in right.flat)) ** 0.5
+    assert report.map_difference == (np.inf if damage == "shape" else pytest.approx(expected, nan_ok=True))
+    with pytest.raises(ModelError, match="maps are off by"):
+        require(report, "fp32")
+    assert report.max_logit_difference == 0.0
+
+
+GOOD = Report("faces", 1000, 9e-4, 1e-4, 9e-4, 9e-4, 1.0, {"fear": (0.5, 0.5)}, (0.7, 0.7), Speed(1, 1), Speed(1, 1), 1)
 
 
 @pytest.mark.parametrize(
@@ -104,6 +139,15 @@ GOOD = Report("faces", 1000, 9e-4, 1e-4, 1.0, {"fear": (0.5, 0.5)}, (0.7, 0.7), 
         ("int8", {"mean_recall": (0.7, 0.6), "n": 499}, ""),
         ("int8", {"mean_recall": None}, ""),
         ("int8", {"max_logit_difference": float("nan")}, "same class"),
+        ("fp32", {"max_softmax_difference": 1.1e-3}, "probabilities differ .* by 0.0011, where 0.001 is allowed"),
+        ("fp16", {"max_softmax_difference": 4.9e-3, "map_difference": 0.0099}, ""),
+        ("fp16", {"max_softmax_difference": 5.1e-3}, "probabilities differ"),
+        ("int8", {"max_softmax_difference": float("nan")}, "probabilities differ"),
+        ("fp32", {"map_difference": 1.1e-3}, "maps are off by 0.11%, where 0.1% is allowed"),
+        ("fp16", {"map_difference": 0.011}, "maps are off by 1.10%"),
+        ("int8", {"map_difference": 0.29}, ""),
+        ("int8", {"map_difference": 0.31}, "maps are off by 31.00%, where 30.0% is allowed"),
+        ("int8", {"map_difference": float("nan")}, "maps are off"),
     ],
 )
 def test_the_limits(precision: str, changes: dict[str, object], wrong: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 from PIL import Image
 
 from evenface.cli.main import main
-from evenface.errors import ConfigError, LabelError, ModelError
+from evenface.errors import ConfigError, LabelError, ModelError, StorageError
 from evenface.export import export_model, faces, graph
 from evenface.labels import BASIC, CLASSES
 from evenface.model_folder import load_model, read_config, save_model
@@ -63,6 +64,9 @@ def test_a_file_that_agrees_is_kept_and_can_be_opened(
     report = json.loads(record.read_text())
     assert (report["schema_version"], report["n"], report["agreement"], report["precision"]) == (1, 21, 1.0, "fp32")
     assert report["max_logit_difference"] < 1e-3
+    assert report["max_softmax_difference"] < 1e-5
+    assert report["map_difference"] < 1e-5
+    assert f"maps                 off by {report['map_difference']:.2%}" in told
     assert [path.name for path in out.parent.iterdir()] == ["model.onnx"]
 
     expected = by_hand(
@@ -110,6 +114,25 @@ def test_runs_whose_settings_say_nothing_of_faces_to_compare_on(
         (tmp_path / name / "config.yaml").write_text(TrainConfig(**settings, output=str(tmp_path / name)).to_yaml())
         assert main(["export", str(tmp_path / name), "-o", str(tmp_path / f"{name}.onnx")]) == 0
         assert told in capsys.readouterr().out
+
+
+def test_a_run_whose_data_are_elsewhere_now(
+    warm: Path, photos: Path, tmp_path: Path, by_tracer: None, drawn: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, out = tmp_path / "run", tmp_path / "m.onnx"
+    shutil.copytree(warm, run / "best")
+    (run / "config.yaml").write_text(TrainConfig(dataset="folder", data_dir=str(tmp_path / "gone"), output=str(run)).to_yaml())
+    assert main(["export", str(run), "-o", str(out)]) == 0
+    assert "14 drawn faces, since the run's data are not here" in capsys.readouterr().out
+    out.unlink()
+    for words, told in (
+        (["--precision", "int8"], "say with --data-dir where they lie.\n"),
+        (["--data-dir", str(tmp_path / "typo")], "typo"),  # what was named is not passed over
+        (["--dataset", "folder"], "gone"),
+    ):
+        assert main(["export", str(run), "-o", str(out), *words]) == 1
+        assert told in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_a_student_has_the_classes_of_its_teachers(tmp_path: Path) -> None:
@@ -207,24 +230,22 @@ def test_a_file_with_a_fixed_batch_is_refused(warm: Path, tmp_path: Path, drawn:
 def test_int8_is_calibrated_on_training_faces(
     warm: Path, photos: Path, tmp_path: Path, by_tracer: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from evenface.export import run
+    from evenface.export import quantize, run
 
-    seen = []
-    real = run.calibration_batches
-
-    def watched(*given: object) -> object:
-        batches = list(real(*given))  # type: ignore[arg-type]
-        seen.extend(batches)
-        return batches
-
-    monkeypatch.setattr(run, "calibration_batches", watched)
+    seen: list[np.ndarray] = []
+    real = quantize.to_input  # of what ONNX Runtime asks for
+    monkeypatch.setattr(quantize, "to_input", lambda batch: seen.append(batch) or real(batch))  # type: ignore[func-returns-value]
     monkeypatch.setattr(run, "require", lambda report, precision: None)  # 21 faces of noise are no measure
-    export_model(warm, tmp_path / "s.onnx", precision="int8", calibrate_on="folder", data_dir=str(photos), calibration_faces=40, seed=3)
-    assert [len(batch) for batch in seen] == [32, 8]
     train = {np.asarray(Image.open(path)).tobytes() for path in (photos / "train").rglob("*.png")}
-    found = [face.tobytes() for batch in seen for face in batch]
-    assert len(set(found)) == 40
-    assert set(found) <= train
+    for count, sizes in ((37, [1] * 37), (40, [20, 20])):  # all of as many faces, and none of them left over
+        seen.clear()
+        export_model(
+            warm, tmp_path / "s.onnx", precision="int8", calibrate_on="folder", data_dir=str(photos), calibration_faces=count, seed=3
+        )
+        assert [len(batch) for batch in seen] == sizes
+        found = [face.tobytes() for batch in seen for face in batch]
+        assert len(set(found)) == count
+        assert set(found) <= train
     runtime, config, name = open_runtime(tmp_path / "s.onnx")
     assert (runtime.name, config.class_names, name) == ("onnx", BASIC, "warm")
 
@@ -263,10 +284,24 @@ def test_a_data_set_of_other_classes_is_refused(warm: Path, photos: Path, tmp_pa
         export_model(warm, tmp_path / "m.onnx", dataset="folder", data_dir=str(photos))
 
 
+def test_a_place_that_cannot_be_written_is_told_before_any_work(warm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph, "_by_dynamo", lambda *_: pytest.fail("it was exported"))
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="file cannot be written"):
+        export_model(warm, tmp_path / "file" / "m.onnx")
+    assert main(["export", str(warm), "-o", str(tmp_path / "m.onnx"), "--report", str(tmp_path / "file" / "r.json")]) == 1
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "closed")
+    (tmp_path / "closed").mkdir()
+    with pytest.raises(StorageError, match="new cannot be written"):
+        export_model(warm, tmp_path / "closed" / "new" / "m.onnx")
+
+
 def test_wrong_words_are_one_line(warm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cases: list[tuple[list[object], int, str]] = [
         (["nowhere/x", "-o", "m.onnx"], 1, "nowhere"),
         ([warm, "-o", tmp_path / "m.onnx", "--report", tmp_path], 2, "--report names a file"),
+        ([warm, "-o", tmp_path / "m.onnx", "--report", tmp_path / "." / "new" / ".." / "m.onnx"], 2, "give --report another name"),
+        ([warm, "--format", "openvino", "-o", tmp_path / "m.xml", "--report", tmp_path / "m.bin"], 2, "where the model goes"),
         ([warm, "-o", tmp_path / "m.onnx", "--seed", "-1"], 2, "--seed"),
         ([warm, "-o", tmp_path / "m.onnx", "--seed", "0"], 2, "--seed goes with --precision int8"),
         ([warm, "-o", tmp_path / "m.onnx", "--calibration-faces", "512"], 2, "--calibration-faces goes with"),

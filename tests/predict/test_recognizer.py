@@ -147,6 +147,9 @@ def test_a_prior_weighs_the_classes(tiny: Path) -> None:
         one = Recognizer.from_pretrained(tiny, detector="none", device="cpu", prior=prior)
         assert dict(one.classify(crop).scores) == pytest.approx(expected, abs=1e-5)
         assert json.loads(json.dumps(one.about))["prior"] == prior
+    counted = dict(zip(BASIC, np.arange(1, 8), strict=True))  # as of np.bincount
+    one = Recognizer.from_pretrained(tiny, detector="none", device="cpu", prior=counted)
+    assert json.loads(json.dumps(one.about))["prior"] == {name: i for i, name in enumerate(BASIC, 1)}
 
 
 def test_crops_are_what_the_network_sees(recognizer: Recognizer) -> None:

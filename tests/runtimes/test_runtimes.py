@@ -15,6 +15,7 @@ from PIL import Image
 
 from evenface import Recognizer, runtimes
 from evenface.errors import ConfigError, DeviceError, MissingExtra, ModelError
+from evenface.labels import BASIC
 from evenface.runtimes import choose, open_runtime
 from evenface.runtimes.onnx_runtime import OnnxRuntime, to_input
 from evenface.runtimes.openvino_runtime import OpenVinoRuntime, _onnx_metadata
@@ -108,7 +109,6 @@ def test_auto(folder: Path, warm: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_folder_whose_weights_have_changed_is_refused(folder: Path) -> None:
-    from evenface.labels import BASIC
     from evenface.model_folder import save_model
     from evenface.models.classifier import build_classifier
 
@@ -162,6 +162,40 @@ def test_what_cannot_work_is_refused(folder: Path, warm: Path, tmp_path: Path) -
     for make in (OnnxRuntime, OpenVinoRuntime):
         with pytest.raises(ModelError, match="no model of `evenface export`"):
             make(tmp_path / "other.onnx")
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+@pytest.mark.parametrize(
+    ("texts", "told"),
+    [
+        ({"class_names": json.dumps([*BASIC, "contempt"])}, r"do not fit its metadata, which tells of 32 pixels and 8 classes; export it"),
+        ({"class_names": json.dumps(BASIC[:2])}, "32 pixels and 2 classes"),
+        ({"img_size": "48"}, "48 pixels and 7 classes"),
+        ({"img_size": "1000000000"}, "1000000000 pixels"),
+        ({"details": "3"}, "'details' of .* are damaged"),
+        ({"details": '["epoch"]'}, "'details' of .* are damaged"),
+        ({"class_names": "7"}, "class_names is 7, not a list"),
+        ({"class_names": "null"}, "class_names is None, not a list"),
+    ],
+)
+def test_a_file_that_does_not_fit_its_metadata(folder: Path, runtime: str, texts: dict[str, str], told: str) -> None:
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip({"onnx": "onnxruntime", "openvino": "openvino"}[runtime])
+    file = folder / "model.onnx"
+    proto = onnx.load(file)
+    known = {each.key: each.value for each in proto.metadata_props if each.key not in ("train_counts", "calibration")}
+    onnx.helper.set_model_props(proto, {**known, **texts})
+    onnx.save(proto, file)
+    with pytest.raises(ModelError, match=told):
+        open_runtime(file, runtime=runtime)
+
+
+def test_a_file_that_does_not_fit_the_config_beside_it(folder: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    values = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**values, "img_size": 64}))
+    with pytest.raises(ModelError, match=r"do not fit config\.json, which tells of 64 pixels and 7 classes"):
+        open_runtime(folder, runtime="onnx")
 
 
 # Without torch

@@ -8,24 +8,31 @@ Scores of an earlier epoch, and those under a prior that rest on an earlier cali
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from evenface.calibration import PRIORS
 from evenface.cards.places import without_places
+from evenface.cards.reading import (
+    SCHEMA_VERSION,
+    VIEWS,
+    Stored,
+    are_scores,
+    read_environment,
+    read_facts,
+    read_log,
+    read_settings,
+    read_text,
+)
 from evenface.errors import DataError
 from evenface.evaluation.records import Scoring, read_metrics
 
 
-SCHEMA_VERSION = 1
-FACTS, NOTES = "card.json", "notes.md"
+NOTES = "notes.md"
 
 Scores = Mapping[str, Any]
 """The part of a metrics.json that a card is written from, and `own`: whether it is on the run's own data."""
@@ -79,8 +86,7 @@ class Facts:
 
 def setting_order(scores: Scores) -> tuple[int, int]:
     """Sorts the model as it is first: by prior, then by views."""
-    views = ("none", "flip", "experts")
-    return PRIORS.index(scores["prior"]), views.index(scores["tta"])
+    return PRIORS.index(scores["prior"]), VIEWS.index(scores["tta"])
 
 
 def gather(run: Path, config: Mapping[str, Any], *, minutes: float | None = None, trained: Scores | None = None) -> Facts:
@@ -90,22 +96,24 @@ def gather(run: Path, config: Mapping[str, Any], *, minutes: float | None = None
         config: that of its best model.
         minutes: of training, where the caller knows.
         trained: the scores that the training itself found for the best epoch; they stand until `evaluate` has scored the same.
+
+    Raises:
+        DataError: the `card.json` of the best model is damaged.
     """
-    former = _json(run / "best" / FACTS)
-    known = former.get("run") if isinstance(former.get("run"), dict) else {}
-    environment, log = _json(run / "environment.json"), _log(run / "log.csv")
-    settings = _settings(run / "config.yaml")
+    former = Stored() if trained is not None else read_facts(run / "best")  # a training's new best model takes its place
+    environment, settings = read_environment(run), read_settings(run)
+    epochs, speeds = read_log(run)
+    epoch = config.get("epoch")
     about: dict[str, Any] = {
         "settings": {key: value for key, value in settings.items() if key not in _PLACES},
         "environment": {key: environment[key] for key in _OF_ENVIRONMENT if key in environment},
-        "epochs": max(len(log), int(config.get("epoch") or 0)),
-        "minutes": minutes if minutes is not None else (known or {}).get("minutes"),
+        "epochs": max(epochs, epoch if isinstance(epoch, int) else 0),
+        "minutes": minutes if minutes is not None else former.run.get("minutes"),
+        "images_per_second": statistics.median(speeds) if speeds else None,
     }
-    speeds = [float(row["images_per_second"]) for row in log if row.get("images_per_second")]
-    about["images_per_second"] = statistics.median(speeds) if speeds else None
     found, left = _scores(run, config)
     if trained is None:
-        trained = next((s for s in former.get("scores", ()) if s.get("by") == "training" and _fresh(s, config)), None)
+        trained = next((s for s in former.scores if s.get("by") == "training" and _fresh(s, config)), None)
     if trained is not None and all(not s["own"] or s["split"] != trained["split"] or setting_order(s) != (0, 0) for s in found):
         found.append(trained)
     return Facts(
@@ -114,24 +122,20 @@ def gather(run: Path, config: Mapping[str, Any], *, minutes: float | None = None
         without_places({key: value for key, value in about.items() if value not in (None, {})}),
         tuple(without_places(sorted(found, key=lambda s: (not s["own"], s["dataset"], s["split"], setting_order(s))))),
         tuple(without_places(left)),
-        _text(run / NOTES),
+        read_text(run / NOTES),
     )
 
 
 def stored(folder: Path, config: Mapping[str, Any]) -> Facts:
-    """The facts that lie in a model folder."""
-    values = _json(folder / FACTS)
-    all_scores = values.get("scores") or []
-    found = [s for s in all_scores if _fresh(s, config)]
-    left = [s for s in all_scores if s not in found]
-    name = values.get("name") or folder.resolve().name
-    return Facts(name, without_places(dict(config)), values.get("run") or {}, tuple(found), tuple(left), _text(folder / NOTES))
+    """The facts that lie in a model folder.
 
-
-def card_sha256(folder: Path) -> str | None:
-    """The hash of the card that was written into a model folder with its facts; None where none is known."""
-    found = _json(folder / FACTS).get("card_sha256")
-    return found if isinstance(found, str) else None
+    Raises:
+        DataError: its `card.json` is damaged.
+    """
+    known = read_facts(folder)
+    found = tuple(s for s in known.scores if _fresh(s, config))
+    left = tuple(s for s in known.scores if s not in found)
+    return Facts(known.name or folder.resolve().name, without_places(dict(config)), known.run, found, left, read_text(folder / NOTES))
 
 
 def setting(scores: Scores) -> str:
@@ -152,46 +156,15 @@ def _scores(run: Path, config: Mapping[str, Any]) -> tuple[list[Scores], list[Sc
     left: list[Scores] = []
     for file in sorted(run.glob("metrics-*.json")):
         try:
-            metrics = read_metrics(file)
-            tta, prior = metrics.get("tta", "none"), metrics.get("prior", "model")
-            scores = of_metrics(metrics, own=file.name == f"metrics-{Scoring(metrics['split'], tta, prior).stem}.json")
-            setting_order(scores)
-        except (DataError, ValueError):
+            scores = of_metrics(read_metrics(file), own=False)
+        except DataError:
             continue
-        if _fresh(scores, config):
-            found.append(scores)
-        else:
-            left.append(scores)
+        if are_scores(scores):
+            scores["own"] = file.name == f"metrics-{Scoring(scores['split'], scores['tta'], scores['prior']).stem}.json"
+            (found if _fresh(scores, config) else left).append(scores)
     return found, left
 
 
 def _fresh(scores: Scores, config: Mapping[str, Any]) -> bool:
     keys = ("epoch",) if scores.get("prior", "model") == "model" else ("epoch", "calibration")
     return all(scores.get(key) == config.get(key) for key in keys)
-
-
-def _settings(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(_text(path))
-    except yaml.YAMLError:
-        return {}
-    return values if isinstance(values, dict) else {}
-
-
-def _log(path: Path) -> Sequence[Mapping[str, str]]:
-    return list(csv.DictReader(_text(path).splitlines()))
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(_text(path))
-    except ValueError:
-        return {}
-    return values if isinstance(values, dict) else {}
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""

@@ -10,20 +10,27 @@ evenface wrote last is first kept as `README.old.md`, so that nobody's text is l
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from evenface.cards.facts import FACTS, NOTES, Facts, card_sha256, gather, stored
+from evenface.cards.facts import NOTES, Facts, gather, stored
 from evenface.cards.page import card
+from evenface.cards.reading import FACTS, read_facts
 from evenface.errors import DataError
 from evenface.files import write_aside, write_text
 from evenface.model_folder import CARD, read_card, read_config, standing
 
 
 def facts_of(folder: Path, run: Path | None, *, minutes: float | None = None) -> Facts:
-    """What is known of the model in a folder, and of the run that it is the best model of."""
+    """What is known of the model in a folder, and of the run that it is the best model of.
+
+    Raises:
+        ModelError: no model folder, or a broken one.
+        DataError: its `card.json` is damaged.
+    """
     config = read_config(folder).to_dict()
     return stored(standing(folder), config) if run is None else gather(run, config, minutes=minutes)
 
@@ -42,6 +49,7 @@ def renew(folder: Path, run: Path | None = None, *, minutes: float | None = None
 
     Raises:
         ModelError: no model folder, or a broken one.
+        DataError: its `card.json` is damaged.
         StorageError: it cannot be written.
     """
     text, data = contents(facts_of(folder, run, minutes=minutes))
@@ -55,8 +63,10 @@ def renew(folder: Path, run: Path | None = None, *, minutes: float | None = None
 
 def keep_edited(folder: Path, place: Path) -> Path | None:
     """Copies a card that evenface did not write as it stands to `README.old.md` in `place` (or -2, -3 ...); None where it did."""
-    text = read_card(folder)
-    if not text or hashlib.sha256(text.encode()).hexdigest() == card_sha256(standing(folder)):
+    text, written = read_card(folder), None
+    with contextlib.suppress(DataError):  # damaged, so that nobody knows whose card it is
+        written = read_facts(standing(folder)).card_sha256
+    if not text or hashlib.sha256(text.encode()).hexdigest() == written:
         return None
     number, data = 1, (standing(folder) / CARD).read_bytes()  # byte for byte, whatever their encoding
     while (path := place / f"README.old{'' if number == 1 else f'-{number}'}.md").exists():

@@ -105,7 +105,7 @@ def _training(facts: Facts) -> list[tuple[str, str]]:
         labels = f", labels: {settings['labels']}" if config["dataset"] == "ferplus" and settings.get("labels") else ""  # from its votes
         rows.append(("data", f"{config['dataset']}{labels}; licence: {config.get('data_licence') or 'not stated'}"))
     if environment.get("notes"):
-        rows.append(("how they were read", " ".join(environment["notes"])))
+        rows.append(("how they were read", " ".join(map(str, environment["notes"]))))
     if counts:
         rows.append(("training faces", f"{sum(counts.values()):,}: " + ", ".join(f"{name} {n:,}" for name, n in counts.items())))
     if method:
@@ -135,7 +135,7 @@ def _optimiser(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     more = [f"{words} {settings[key]}" for key, words in _FURTHER.items() if settings.get(key)]
     views = [f"{key} {settings[key]}" for key in ("hflip", "erase", "jitter", "rotate", "scale", "shift", "noise") if settings.get(key)]
     names = {"lr": "learning rate", "weight_decay": "weight decay", "schedule": "schedule", "batch_size": "batch"}
-    text = [settings["optimizer"], *(f"{words} {settings[key]}" for key, words in names.items() if key in settings)]
+    text = [str(settings["optimizer"]), *(f"{words} {settings[key]}" for key, words in names.items() if key in settings)]
     return [("optimiser", ", ".join([*text, *more])), ("augmentation", ", ".join(views) or "none")]
 
 
@@ -161,7 +161,7 @@ def _epoch(facts: Facts) -> list[tuple[str, str]]:
     text += f", protocol `{chosen.get('protocol')}`"
     if chosen.get("protocol") == "paper":
         text += "; optimistic on test, since it was chosen there"
-    if epochs and done is not None and done < epochs:
+    if isinstance(epochs, int) and done is not None and done < epochs:
         text += f"; {done} epochs were done when this was written"
     return [("epoch", text)]
 

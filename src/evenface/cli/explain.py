@@ -62,9 +62,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--check",
         type=int,
         nargs="?",
-        const=CHECKED,
+        const=True,
         metavar="N",
-        help=f"insertion and deletion of every method over N faces of the split drawn by the seed (default: {CHECKED}), or over the photos",
+        help=f"insertion and deletion of every method over N faces of the split drawn by the seed (default: {CHECKED}), "
+        "or, without a number, over all faces of the photos",
     )
     only.add_argument("--consistency", action="store_true", help="how well the class maps of faces and mirrors agree, over the whole split")
     only.add_argument("--epochs", action="store_true", help="how the class maps moved in training, of the faces that the run watched")
@@ -104,6 +105,10 @@ def run(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> None:
     from evenface.errors import ConfigError
 
+    if args.check is True:  # without a number
+        args.check = CHECKED
+    elif args.check is not None and args.inputs:
+        raise ConfigError("--check looks at all faces of the photos; leave out its number.")
     for name, value, low in (("--per-class", args.per_class, 1), ("--check", args.check, 2), ("-j/--workers", args.workers, 1)):
         if value is not None and value < low:
             raise ConfigError(f"{name} must be at least {low}, not {value}.")
@@ -174,10 +179,11 @@ def _part(args: argparse.Namespace, model: Model) -> tuple[Manifest, Alignment |
 def _pictures(args: argparse.Namespace, model: Model, how: How) -> int:
     from evenface.cli.progress import Watch
     from evenface.data.choice import named, per_class
-    from evenface.explain.run import Photos, cuts_of, cuts_of_photos, explained, store_of, write_folder
+    from evenface.explain.run import Photos, cuts_of, cuts_of_photos, explained, require_own_place, store_of, write_folder
 
     folder, photos = args.output or _FOLDER, Photos()
     paths = _photos(args, photos) if args.inputs else []
+    require_own_place(folder, paths)
     with Watch(quiet=args.quiet) as watch:
         if paths:
             watch.begin("photos", len(paths))

@@ -40,8 +40,8 @@ def run(args: argparse.Namespace) -> int:
     from evenface.export import export_model
     from evenface.files import write_text
 
-    if args.report is not None and args.report.is_dir():
-        raise ConfigError(f"{args.report} is a folder; --report names a file.")
+    if args.report is not None:
+        _check_report(args.report, args.output)
     if args.seed is not None and args.seed < 0:
         raise ConfigError(f"--seed is a whole number of at least 0, not {args.seed}.")
     report = export_model(
@@ -62,12 +62,27 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _check_report(file: Path, output: Path) -> None:
+    """Refuses a place that cannot be written, or is that of the model."""
+    from evenface.errors import ConfigError
+    from evenface.files import require_writable
+
+    if file.is_dir():
+        raise ConfigError(f"{file} is a folder; --report names a file.")
+    model = [output, output.with_suffix(".bin")] if output.suffix == ".xml" else [output]
+    if file.resolve() in map(Path.resolve, model):
+        raise ConfigError(f"{file} is where the model goes; give --report another name.")
+    require_writable(file.parent)
+
+
 def lines(report: Report) -> list[str]:
     """The report for people."""
     ours, file = report.torch, report.file
     found = [
         f"compared on {report.faces}",
         f"  largest difference   logits {report.max_logit_difference:.2e}, probabilities {report.max_probability_difference:.2e}",
+        f"  in itself            probabilities {report.max_softmax_difference:.2e} from the softmax of its own logits",
+        f"  maps                 off by {report.map_difference:.2%} (root mean square)",
         f"  same class           {report.agreement:.2%}",
     ]
     if report.recall is not None and report.mean_recall is not None:

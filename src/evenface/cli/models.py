@@ -159,11 +159,12 @@ def _classifier(folder: Path) -> dict[str, Any]:
     from evenface import zoo
 
     config, weights = zoo.read_about(folder), zoo.weights_file(folder)
+    names = config.get("class_names")
     return {
         "name": folder.name if folder.parent == zoo.PRETRAINED else str(folder),
         "kind": "classifier",
         "what": f"{config.get('architecture')}, {config.get('img_size')} px",
-        "classes": list(config.get("class_names", [])),
+        "classes": names if isinstance(names, list) else [],
         "size": weights.stat().st_size,
         "licence": config.get("licence"),
         "where": "in the package" if folder.parent == zoo.PRETRAINED else str(folder),

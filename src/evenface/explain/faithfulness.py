@@ -10,7 +10,8 @@ the random map, face by face: 0 means that the map tells nothing.
 
 Two maps stand beside the methods: `random` has independent noise in the same number of cells (its smoothness is that of the others, which
 matters), and `centre` falls off from the middle of the face, the same one for all faces: aligned faces have their eyes and mouths where
-every other face has them, and a map must beat that to be about *this* face.
+every other face has them, and a map must beat that to be about *this* face. Two cells a side are all as far from the middle; there it
+falls off pixel by pixel.
 
 Intervals are the percentile bootstrap over faces (95 %). Blurred pixels are no faces that a model has learned, so the numbers compare maps
 of one model; they do not compare models.
@@ -116,7 +117,7 @@ def check_methods(
         target = [model.class_names[chosen[i]]]
         cells = {name: explain(model, [face], method=name, classes=target, layer=layer)[0, 0] for name in methods}
         shape = next(iter(cells.values())).shape if cells else model.backbone.grid
-        cells |= {"random": noise.random(shape, np.float32), "centre": _centre(shape)}
+        cells |= {"random": noise.random(shape, np.float32), "centre": _centre(shape, len(face))}
         for name, values in cells.items():
             parts[name].append(insertion_deletion(predict, face, values, int(chosen[i]), ties=cells["random"]))
             done += 1
@@ -175,7 +176,7 @@ def mean_of(values: np.ndarray, draws: np.ndarray) -> Mean:
     return Mean(float(values.mean()), *percentile_interval(values[draws].mean(axis=1)))
 
 
-def _centre(shape: tuple[int, ...]) -> np.ndarray:
-    """A map (h, w) that falls off with the distance from the middle."""
-    y, x = (np.abs((np.arange(n) + 0.5) / n - 0.5) for n in shape)
+def _centre(shape: tuple[int, ...], size: int) -> np.ndarray:
+    """A map (h, w) that falls off with the distance from the middle; (size, size) where all h x w cells are as far from it."""
+    y, x = (np.abs((np.arange(n) + 0.5) / n - 0.5) for n in (shape if max(shape) > 2 else (size, size)))
     return np.asarray(-np.hypot(y[:, None], x[None, :]), dtype=np.float32)

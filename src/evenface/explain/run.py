@@ -42,6 +42,7 @@ from evenface.training.watch import read_watched
 PER_SHEET = 10  # faces
 _SUFFIX = re.compile(rf"({'|'.join(map(re.escape, sorted(IMAGE_SUFFIXES)))})(?=$| #)", re.IGNORECASE)
 _LONGEST = 80  # bytes of a face's name in that of its file
+_FIGURE = re.compile(r"(face-.*|sheet(-\d+)?)\.(png|svg)", re.IGNORECASE)
 _COLUMNS = ("name", "label", "says", "correlation", "mean_squared")  # of `faces.csv`, before the scores
 
 
@@ -94,9 +95,10 @@ def open_model(target: str, *, device: str = "auto", detector: str = "mtcnn") ->
     """
     path = Path(target)
     if path.is_file():
-        what = "an exported file, which has no gradients" if path.suffix in (".onnx", ".xml") else "a file"
+        if path.suffix in (".onnx", ".xml", ".pt2"):
+            raise ConfigError(f"{target} is an exported file, without gradients; name the run or the model folder that it was made from.")
         raise ConfigError(
-            f"{target} is {what}; name the model first, then what to look at: evenface explain {zoo.default_model()} {target}"
+            f"{target} is a file; name the model first, then what to look at: evenface explain {zoo.default_model()} {target}"
         )
     config, run, folder = find_model(path)
     recognizer = Recognizer.from_pretrained(folder, runtime="torch", device=device, detector=detector)
@@ -163,12 +165,13 @@ def explained(model: Model, faces: Iterable[Cut], how: How) -> Iterator[Seen]:
 def write_folder(folder: Path, faces: Iterable[Seen], *, svg: bool = False, progress: Callable[[int], None] | None = None) -> list[Path]:
     """A picture per face, a sheet for every ten, `faces.csv` and `maps.npz`; where it is interrupted, of the faces so far.
 
-    They take the place of what an earlier call wrote there: when all is done, the pictures and sheets of the faces in its `faces.csv` go.
+    They take the place of what an earlier call wrote there: the pictures and sheets of the faces in its `faces.csv` go with that table.
 
     Returns:
         the files, the pictures of single faces left out.
 
     Raises:
+        ConfigError: a `faces.csv` of somebody else lies there.
         StorageError: something cannot be written.
     """
     earlier = _figures_of(folder)
@@ -178,8 +181,9 @@ def write_folder(folder: Path, faces: Iterable[Seen], *, svg: bool = False, prog
     files: list[Path] = []
     try:
         for each in faces:
-            figures += save(face_figure(each), folder / _free(each.name, used), svg)
-            seen.append(each)
+            figure = face_figure(each)
+            seen.append(each)  # whose picture may be there from now on
+            figures += save(figure, folder / _free(each.name, used), svg)
             if progress is not None:
                 progress(len(seen))
     finally:
@@ -188,11 +192,24 @@ def write_folder(folder: Path, faces: Iterable[Seen], *, svg: bool = False, prog
                 figures += save(sheet_figure(seen[i * PER_SHEET : (i + 1) * PER_SHEET]), folder / name, svg)
                 files.append(folder / f"{name}.png")
             files += _tables(folder, seen)
-    kept = {path.stat().st_ino for path in figures}  # and not their names, of which A and a may be the same file
-    for path in earlier if seen else ():
-        if path.is_file() and path.stat().st_ino not in kept:
-            path.unlink()
+            kept = {path.stat().st_ino for path in figures}  # and not their names, of which A and a may be the same file
+            for path in earlier:
+                if path.is_file() and path.stat().st_ino not in kept:
+                    path.unlink()
     return files
+
+
+def require_own_place(folder: Path, photos: Iterable[Path]) -> None:
+    """Refuses a folder in which `write_folder` would write over what it is to look at, or over a table of somebody else.
+
+    Raises:
+        ConfigError: says what to do.
+    """
+    for path in photos:
+        real = path.resolve()
+        if real.parent == folder.resolve() and _FIGURE.fullmatch(real.name):
+            raise ConfigError(f"{path} may be written over by a picture of that name; name another folder than {folder} with -o/--output.")
+    _figures_of(folder)
 
 
 def write_epochs(folder: Path, model: Model, ids: Sequence[str] | None, data_dir: str | None, workers: int, svg: bool) -> tuple[Path, int]:
@@ -236,14 +253,21 @@ def save(figure: Any, stem: Path, svg: bool) -> list[Path]:
 
 
 def _figures_of(folder: Path) -> list[Path]:
-    """The files that an earlier call gave to the faces of the folder's `faces.csv` and to their sheets, as it named them."""
+    """The files that an earlier call gave to the faces of the folder's `faces.csv` and to their sheets, as it named them.
+
+    Raises:
+        ConfigError: that table is not ours.
+    """
+    table, head, rows = folder / "faces.csv", list[str](), list[list[str]]()
     try:
-        with (folder / "faces.csv").open(encoding="utf-8", newline="") as file:
+        with table.open(encoding="utf-8", newline="") as file:
             head, *rows = csv.reader(file)
-    except (OSError, ValueError, csv.Error):  # none, or not ours
+    except (FileNotFoundError, NotADirectoryError):
         return []
+    except (OSError, ValueError, csv.Error):
+        pass
     if tuple(head[: len(_COLUMNS)]) != _COLUMNS:
-        return []
+        raise ConfigError(f"{table} is no table of `evenface explain` and would be lost; name another folder with -o/--output.")
     names = [row[0] for row in rows if row]
     used: set[str] = set()
     stems = [*(_free(name, used) for name in names), *_sheets(len(names))]

@@ -89,15 +89,16 @@ def faces_of(given: FaceSet, config: ModelConfig, split: str, workers: int = 2) 
     return Faces(f"{len(store):,} faces of {given.manifest.name} ({split})", store, labels)
 
 
-def calibration_batches(given: FaceSet, config: ModelConfig, count: int, seed: int, size: int = 32) -> Iterator[np.ndarray]:
-    """Faces of the training split, chosen at random, (n, S, S, 3), uint8 RGB.
+def calibration_batches(given: FaceSet, config: ModelConfig, count: int, seed: int) -> Iterator[np.ndarray]:
+    """Faces of the training split, chosen at random, (n, S, S, 3), uint8 RGB; n is the same for all batches, 32 at most.
 
     Raises:
         DataError: the data set has no training split.
     """
     train = given.manifest.split("train")
     chosen = np.sort(np.random.default_rng(seed).choice(len(train), min(count, len(train)), replace=False))
-    return faces_of(dataclasses.replace(given, manifest=train.take(chosen)), config, "train").batches(size)
+    faces = faces_of(dataclasses.replace(given, manifest=train.take(chosen)), config, "train")
+    return faces.batches(next(size for size in range(32, 0, -1) if len(faces) % size == 0))
 
 
 def drawn_faces(config: ModelConfig, why: str) -> Faces:

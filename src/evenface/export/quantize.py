@@ -42,8 +42,7 @@ def to_int8(data: bytes, batches: Iterable[np.ndarray]) -> bytes:
     """The file with int8 weights and activations between quantize and dequantize nodes (QDQ).
 
     Args:
-        batches: faces (n, S, S, 3), uint8 RGB, that the ranges are measured on. ONNX Runtime wants batches of one size: a last one that is
-            smaller is left out, unless it is the only one.
+        batches: faces (n, S, S, 3), uint8 RGB, that the ranges are measured on; ONNX Runtime wants the same n for all of them.
     """
     import onnx
     from onnxruntime import quantization
@@ -94,16 +93,7 @@ class _Reader:
     """The faces as ONNX Runtime's calibration asks for them; a `CalibrationDataReader` by its methods."""
 
     def __init__(self, batches: Iterable[np.ndarray]) -> None:
-        self._inputs: Iterator[dict[str, np.ndarray]] = ({"faces": to_input(faces)} for faces in _of_one_size(batches))
+        self._inputs: Iterator[dict[str, np.ndarray]] = ({"faces": to_input(faces)} for faces in batches)
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         return next(self._inputs, None)
-
-
-def _of_one_size(batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """The batches that are as large as the first."""
-    size = 0
-    for faces in batches:
-        size = size or len(faces)
-        if len(faces) == size:
-            yield faces

@@ -18,13 +18,13 @@ import numpy as np
 import torch
 
 from evenface import zoo
-from evenface.errors import ConfigError, ModelError
+from evenface.errors import ConfigError, DataError, ModelError
 from evenface.export.faces import Faces, FaceSet, calibration_batches, drawn_faces, faces_of, read_set
 from evenface.export.graph import exported_program, onnx_bytes, with_metadata
 from evenface.export.openvino_file import openvino_bytes
 from evenface.export.parity import Exported, Report, compare, require
 from evenface.export.quantize import to_fp16, to_int8
-from evenface.files import write_aside
+from evenface.files import require_writable, write_aside
 from evenface.model_folder import WEIGHTS, ModelConfig, load_model, standing
 from evenface.models.classifier import Classifier
 from evenface.runtimes.metadata import to_metadata
@@ -58,7 +58,7 @@ def export_model(
         output: the file; its suffix is that of the format.
         format: a key of `FORMATS`.
         precision: one of `PRECISIONS`; torch-export knows fp32 only.
-        dataset, data_dir: the faces to compare on (the validation split), by default the run's own; drawn ones where neither is there.
+        dataset, data_dir: the faces to compare on (the validation split), by default the run's own; drawn ones where those are not there.
         calibrate_on: for int8, the data set whose training faces the ranges are measured on, in `data_dir`; by default `dataset` or the
             run's own.
         calibration_faces: how many of them; by default `CALIBRATION_FACES`.
@@ -69,23 +69,34 @@ def export_model(
 
     Raises:
         ConfigError: a setting that cannot work, or int8 without faces.
-        DataError, LabelError: a data set that cannot be read or has other classes.
+        DataError, LabelError: a data set that was named, or int8 needs, and that cannot be read or has other classes.
         MissingExtra: a package of the format is not installed.
         ModelError: no such model, one that cannot be exported, or a file that disagrees with it; nothing is left under its name then.
         StorageError: the file cannot be written.
     """
     output = Path(output)
     _check(output, format, precision, dataset, calibrate_on, calibration_faces, seed)
+    require_writable(output.parent)
     folder = zoo.model_path(target)
     model, config = load_model(folder)
-    given = read_set(folder, config, dataset or calibrate_on, data_dir)
+    given, lacking = None, "no data set was named"
+    try:
+        given = read_set(folder, config, dataset or calibrate_on, data_dir)
+    except DataError as error:
+        if dataset or calibrate_on or data_dir:
+            raise
+        if precision == "int8":
+            raise DataError(
+                "int8 is calibrated on the run's training faces, which are not here as they were; say with --data-dir where they lie."
+            ) from error
+        lacking = "the run's data are not here"
     if precision == "int8" and given is None:
         raise ConfigError("int8 is calibrated on training faces; name a data set with --calibrate-on and --data-dir.")
     sha = zoo.sha256_of(standing(folder) / WEIGHTS)
     texts = to_metadata(config, name=zoo.called(folder), precision=precision, weights_sha256=sha)
     made = _make(model, config, texts, format, precision, given, calibration_faces or CALIBRATION_FACES, seed or 0)
     if given is None:
-        faces = drawn_faces(config, "no data set was named")
+        faces = drawn_faces(config, lacking)
     elif "validation" not in given.manifest.splits:  # as under --protocol paper; test is left alone
         faces = drawn_faces(config, f"{given.manifest.name} has no validation split")
     else:

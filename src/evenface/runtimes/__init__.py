@@ -22,7 +22,7 @@ import numpy as np
 
 from evenface import zoo
 from evenface.errors import ConfigError, DeviceError, ModelError, unknown_name
-from evenface.model_folder import WEIGHTS, ModelConfig, read_config, standing
+from evenface.model_folder import CONFIG, WEIGHTS, ModelConfig, read_config, standing
 from evenface.runtimes.metadata import from_metadata
 
 
@@ -65,7 +65,8 @@ def open_runtime(
         ConfigError: an unknown runtime, or one that cannot compute this.
         DeviceError: a device that is not there, or not for this runtime.
         MissingExtra: the runtime's package is not installed.
-        ModelError: no such model, a broken one, or a file that was exported from other weights than the folder now has.
+        ModelError: no such model, a broken one, or a file that was exported from other weights than the folder now has, or does not fit
+            its metadata.
     """
     if runtime not in RUNTIMES:
         raise ConfigError(unknown_name("runtime", runtime, RUNTIMES))
@@ -87,6 +88,7 @@ def open_runtime(
     found, about = _on_cpu(chosen, file, device, precision, threads)
     if about.get("weights_sha256") != zoo.sha256_of(place / WEIGHTS):
         raise ModelError(f"{file} was exported from other weights than {WEIGHTS} beside it; export it again, or remove it.")
+    _require_fit(found, config, file, CONFIG)
     return found, config, label
 
 
@@ -123,7 +125,23 @@ def _open_file(path: Path, runtime: str, device: str, precision: str, threads: i
         runtime = "openvino" if path.suffix == ".xml" or (not is_installed("onnxruntime") and is_installed("openvino")) else "onnx"
     found, about = _on_cpu(runtime, path, device, precision, threads)
     config, label = from_metadata(about, path)
+    _require_fit(found, config, path, "its metadata")
     return found, config, label
+
+
+def _require_fit(runtime: Runtime, config: ModelConfig, file: Path, about: str) -> None:
+    """Asks for a black face, of the size and with the classes that the config tells.
+
+    Raises:
+        ModelError: the file takes or gives others.
+    """
+    try:
+        shape = runtime.logits(np.zeros((1, config.img_size, config.img_size, 3), dtype=np.uint8)).shape
+    except Exception:  # each runtime has its own
+        shape = ()
+    if shape != (1, len(config.class_names)):
+        size = f"{config.img_size} pixels and {len(config.class_names)} classes"
+        raise ModelError(f"The numbers in {file} do not fit {about}, which tells of {size}; export it again.")
 
 
 def _on_cpu(runtime: str, file: Path, device: str, precision: str, threads: int | None) -> tuple[Runtime, dict[str, str]]:

@@ -64,6 +64,8 @@ def from_metadata(texts: Mapping[str, str], path: Path) -> tuple[ModelConfig, st
         except ValueError as error:
             raise ModelError(f"The metadata '{key}' of {path} are damaged; export the model again.") from error
     details: Any = values.pop("details", None) or {}
+    if not isinstance(details, dict):
+        raise ModelError(f"The metadata 'details' of {path} are damaged; export the model again.")
     return ModelConfig.from_dict({**details, **values}), texts["model"]
 
 
