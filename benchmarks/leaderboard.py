@@ -51,9 +51,7 @@ ROUGH, FINE = 2_000, 10_000
 
 @dataclasses.dataclass(frozen=True)
 class Board:
-    """What the document is made of: the comparison with the recipe's first run, and with the second baseline where that is done; and the
-    same under one prior, of the runs that were asked so.
-    """
+    """The runs against the recipe's first one, and against the second baseline where that is done; `fair` is the same under one prior."""
 
     recipe: Recipe
     runs: Sequence[Run]
@@ -100,7 +98,8 @@ def _main(args: argparse.Namespace, command: list[str]) -> int:
     brought = restore(runs, answers, recipe.scoring, train=not args.table, say=print).taken
     if brought:
         print(f"{len(brought)} finished runs are taken from {answers}.", flush=True)
-    restore(runs, _fair_answers(place), recipe.under(FAIR).scoring, train=False)
+    done = [run for run in runs if state_of(run, recipe.scoring).done]  # what others still start from is to be trained, and stays away
+    restore(done, _fair_answers(place), recipe.under(FAIR).scoring, train=False)
     if not args.anew:
         _require_all(runs, recipe, place, set() if args.table else names_in(answers))
     if args.table:
@@ -216,12 +215,13 @@ def document(board: Board, stem: str) -> str:
     table, answers = f"{stem}.csv", f"{stem}.parquet"
     comparison, counts = board.first.comparison, board.first.train_counts
     seeds = sorted({seed for m in comparison.methods for seed in m.seeds})
+    under = "" if board.fair is None else f" and, under one prior, [{stem}-{FAIR}.parquet]({stem}-{FAIR}.parquet)"
     about = "rivals.md" if board.recipe.name == RECIPE.stem else "studies.md"
     parts = [
         "# How do the methods rank, as far as has been measured?",
         board.recipe.about,
         f"Written by `benchmarks/leaderboard.py`, which goes on where it was; every number of every run is in [{table}]({table}), "
-        f"every answer in [{answers}]({answers}). "
+        f"every answer in [{answers}]({answers}){under}. "
         + (
             f"[rivals.md]({about}) says how the numbers of seed 0 are to be read."
             if about == "rivals.md"
