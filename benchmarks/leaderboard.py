@@ -288,13 +288,31 @@ def _standing(board: Board, seeds: Sequence[int]) -> str:
 
 def _made(board: Board) -> str:
     """The versions and devices that the runs were made with."""
-    found = []
-    for run in board.runs:
-        with contextlib.suppress(OSError, ValueError):
-            values = json.loads((run.folder / "environment.json").read_text(encoding="utf-8"))
-            torch = values.get("packages", {}).get("torch")
-            found.append(f"evenface {values.get('evenface')}, torch {torch}, {values.get('device')} {values.get('precision')}")
-    return f"Made with {'; '.join(sorted(set(found)))}." if found else ""
+    found = set()
+    for values in filter(None, (_environment(run.folder) for run in board.runs)):
+        torch = values.get("packages", {}).get("torch")
+        found.add(f"evenface {values.get('evenface')}, torch {torch}, {values.get('device')} {values.get('precision')}")
+    return f"Made with {'; '.join(sorted(found))}." if found else ""
+
+
+def _environment(folder: Path) -> dict[str, Any]:
+    """What the run was made with; empty where that is not known."""
+    found: dict[str, Any] = {}
+    with contextlib.suppress(OSError, ValueError):
+        found = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+    return found
+
+
+def _minutes(folders: Sequence[Path]) -> str:
+    """The mean of one training, apart for each kind of device: "4.8", and where a GPU took part "4.8 cpu, 0.4 cuda"."""
+    spent: dict[str, list[float]] = {}
+    for folder in folders:
+        if (one := minutes(folder)) is not None:
+            spent.setdefault(str(_environment(folder).get("device", "cpu")).partition(":")[0], []).append(one)
+    means = {kind: f"{sum(values) / len(values):.1f}" for kind, values in sorted(spent.items())}
+    if means.keys() <= {"cpu"}:
+        return means.get("cpu", "-")
+    return ", ".join(f"{mean} {kind}" for kind, mean in means.items())
 
 
 def _ranked(comparison: Comparison) -> list[MethodScores]:
@@ -308,10 +326,9 @@ def _scores(board: Board) -> Grid:
     for place, m in enumerate(_ranked(comparison), 1):
         cells = [_cell(m.mean(key), m.ci95[key]) for key in ("mean_recall", "overall", "macro_f1")]
         spread = [percent(m.sd("mean_recall"))] * several
-        spent = board.first.minutes.get(m.method)
         known = cost.get(m.method)
         relative = None if known is None else known["time"] * known["steps"]
-        times = ["-" if relative is None else f"{relative:.1f}", "-" if spent is None else f"{spent:.1f}"]
+        times = ["-" if relative is None else f"{relative:.1f}", _minutes([Path(folder) for folder in m.runs])]
         rows.append((m.method, str(place), str(len(m.seeds)), *cells, *spread, *times))
     head = (
         "method",
@@ -382,7 +399,8 @@ def raw(board: Board) -> str:
         if board.fair is not None:
             asked = {folder: (n, j) for n in board.fair.first.comparison.methods for j, folder in enumerate(n.runs)}.get(str(run.folder))
             row |= {f"{FAIR}_{key}": "" if asked is None else getattr(asked[0], key)[asked[1]] for key in TITLES}
-        row |= {"epoch": metrics.get("epoch"), "minutes": minutes(run.folder), "folder": run.folder.name}
+        device = _environment(run.folder).get("device")
+        row |= {"epoch": metrics.get("epoch"), "minutes": minutes(run.folder), "device": device, "folder": run.folder.name}
         rows.append(row)
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")

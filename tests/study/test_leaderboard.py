@@ -23,6 +23,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, recall_scor
 from evenface.evaluation.records import Predictions, read_predictions, summarise, write_metrics, write_predictions
 from evenface.methods import METHODS
 from evenface.study import Run, Scoring, plan, read_recipe, run_locally, state_of
+from evenface.zoo import KEPT
 
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -296,6 +297,25 @@ def test_all_are_asked_under_one_prior_too(leaderboard: Any, recipe: Path, tmp_p
     assert leaderboard.main(words) == 0
     assert place.read_text() == text
     assert all(state_of(run, scoring).done for run in runs for scoring in (Scoring(), Scoring(prior="balanced")))
+
+
+def test_minutes_on_a_cpu_and_on_a_gpu_are_told_apart(leaderboard: Any, recipe: Path, tmp_path: Path) -> None:
+    runs = plan(read_recipe(recipe))
+    spent = {("ce", 0): 6.0, ("ce", 1): 1.0, ("ce_two_views", 0): 9.0, ("ce_two_views", 1): 10.0, ("rbcf", 1): 0.5}
+    cuda = {("ce", 1), ("rbcf", 1)}
+    for run in runs:
+        finish(run)
+        key = (run.name, run.seed)
+        environment = {"evenface": "0.1.0", "packages": {"torch": "2.9"}, "device": "cuda:0" if key in cuda else "cpu", "precision": "bf16"}
+        (run.folder / "environment.json").write_text(json.dumps(environment))
+        (run.folder / KEPT).write_text(json.dumps({"minutes": spent.get(key)}))
+    assert leaderboard.main(["--recipe", str(recipe), "--table", "--document", str(tmp_path / "board.md")]) == 0
+    text = (tmp_path / "board.md").read_text()
+    rows = table(text, "| method | rank | seeds |")
+    assert {name: cells[-1] for name, cells in rows.items()} == {"ce": "6.0 cpu, 1.0 cuda", "ce_two_views": "9.5", "rbcf": "0.5 cuda"}
+    assert "Made with evenface 0.1.0, torch 2.9, cpu bf16; evenface 0.1.0, torch 2.9, cuda:0 bf16." in text
+    for row in csv.DictReader((tmp_path / "board.csv").read_text().splitlines()):
+        assert row["device"] == ("cuda:0" if (row["method"], int(row["seed"])) in cuda else "cpu")
 
 
 def test_it_stops_when_its_minutes_are_over_and_writes_what_is_there(
