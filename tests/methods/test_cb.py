@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -37,6 +38,24 @@ def test_the_softmax_form_leaves_the_head_alone(setting: Setting, tiny: Model) -
     model, before = tiny(), tiny()
     create_method("cb", setting, {}).prepare(model)
     torch.testing.assert_close(model.state_dict(), before.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "idle"),
+    [
+        ("cb", {"gamma": 5.0}, ["--gamma does nothing with --form softmax."]),
+        ("cb", {"gamma": 5.0, "form": "focal"}, []),
+        ("cb", {"weights": "inverse", "beta": 0.9}, ["--beta does nothing with --weights inverse."]),
+        ("focal", {"beta": 0.9, "normalize": "none"}, [f"--{name} does nothing with --weights none." for name in ("beta", "normalize")]),
+        ("focal", {"beta": 0.9, "weights": "effective"}, []),
+        ("focal", {}, []),
+        ("mek", {"normalize": "sum_to_C"}, ["--normalize does nothing with --weights inverse_mek."]),
+        ("mek", {"normalize": "sum_to_C", "weights": "inverse"}, []),
+        ("rbcf", {"weights": "none", "beta": 0.5}, ["--beta does nothing with --weights none."]),
+    ],
+)
+def test_options_without_effect_are_told(method: str, options: dict[str, Any], idle: list[str], setting: Setting) -> None:
+    assert [note for note in create_method(method, setting, options).notes() if "does nothing with" in note] == idle
 
 
 def test_a_model_without_such_a_head_is_refused(setting: Setting) -> None:

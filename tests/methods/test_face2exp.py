@@ -157,6 +157,15 @@ def test_tuning_takes_the_last_epochs(share: float, epochs: int, first: int, set
     assert found == [epoch >= first for epoch in range(epochs)]
 
 
+def test_a_teacher_that_is_kept_learns_to_the_end(setting: Setting, tiny: Model, faces: Make) -> None:
+    method, model = made(setting, {"finetune": 0.5, "deployed": "teacher"}, tiny())
+    method.start_epoch(1)
+    losses = method.loss(complete(method, faces(6)), model)
+    assert losses.parts["con"] > 0
+    losses.total.backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in method.teacher.parameters())
+
+
 def test_tuning_trains_the_student_on_labels_and_holds_the_teacher(setting: Setting, tiny: Model, faces: Make) -> None:
     method, model = made(setting, {"finetune": 0.5}, tiny())
     batch = complete(method, faces(6))

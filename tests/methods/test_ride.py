@@ -81,6 +81,14 @@ def test_weights_begin_after_their_share_of_the_epochs(start: float, epochs: int
     assert any(f"from epoch {(first or 0) + 1} of" in note for note in method.notes()) == (first is not None)
 
 
+def test_advice_on_even_weights_names_an_option_that_it_has(setting: Setting) -> None:
+    many = dataclasses.replace(setting, counts=[100_000 * (i + 1) for i in range(len(setting.counts))], epochs=5)
+    (advice,) = [note for note in create_method("ride", many, {}).notes() if "nearly uniform" in note]
+    assert advice.endswith("; raise beta towards 1.")
+    (other,) = [note for note in create_method("rbcf", many, {}).notes() if "nearly uniform" in note]
+    assert "use --weights inverse" in other
+
+
 def test_votes_are_the_target_of_cross_entropy_alone(setting: Setting, classifier: Model, faces: Make) -> None:
     hard, soft = faces(size=32), faces(size=32, votes=True)
     for base, same in (("ce", False), ("ldam", True)):

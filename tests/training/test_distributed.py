@@ -64,6 +64,16 @@ def test_two_processes_as_one(settings: Settings, play: Play, assert_same: Calla
 
 
 @pytest.mark.slow
+def test_feedback_counts_the_faces_of_each_process_alike(settings: Settings, play: Play) -> None:
+    own = {"model": "test_convnext", "method": "face2exp", "batch_size": 11, "epochs": 1}  # 6 + 5 faces of both kinds
+    one, two = (settings(output=name, **own) for name in ("one", "two"))
+    train(one)
+    (whole,) = play({"config": two, "world": 2})
+    assert whole["codes"] == [0, 0], whole["err"]
+    assert_close(one.folder, two.folder)
+
+
+@pytest.mark.slow
 def test_batch_norm_saves_by_the_clock_and_another_number_of_processes(settings: Settings, play: Play, tmp_path: Path) -> None:
     """With batch norm the processes' running statistics differ; the score in the log must be that of the model that is kept."""
     config = settings(batch_size=9, ema=0.9, save_minutes=0.0)

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from rich.console import Console
@@ -156,6 +158,26 @@ def test_other_data_other_labels_other_classes(stopped: TrainConfig, tiny_set: P
         with_changes(stopped, data_dir=str(tmp_path / "other.parquet"))
         with pytest.raises(ModelError, match=message):
             resume(stopped.folder)
+
+
+def test_other_votes(settings: Settings, tiny_set: Path, tmp_path: Path, at_step: Callable[..., type[BaseException]]) -> None:
+    whole = Manifest.load(tiny_set)
+    sure = np.eye(len(whole.class_names), dtype=np.float32)[[whole.class_names.index(name) for name in whole.table["label"].to_pylist()]]
+    votes = 0.9 * sure + 0.1 / len(whole.class_names)
+    for name, soft in (("before", votes), ("same", votes), ("after", 0.5 * votes + 0.5 * sure)):
+        column = pa.FixedSizeListArray.from_arrays(pa.array(soft.ravel(), pa.float32()), len(whole.class_names))
+        whole.replace(whole.table.append_column("soft", column)).save(tmp_path / f"{name}.parquet")
+    config = settings(data_dir=str(tmp_path / "before.parquet"))
+    at_step(2, "stop")
+    with pytest.raises(Interrupted, match=r"SIGTERM at epoch 1, step 2"):
+        train(config)
+    with_changes(config, data_dir=str(tmp_path / "after.parquet"))
+    with pytest.raises(ModelError, match="The faces' votes are not those"):
+        resume(config.folder)
+    with_changes(config, data_dir=str(tmp_path / "same.parquet"))
+    at_step(2, "stop")
+    with pytest.raises(Interrupted):  # it goes on, and is stopped again
+        resume(config.folder)
 
 
 @pytest.mark.parametrize("changes", [{"model": "test_convnext"}, {"ema": 0.9}, {"optimizer": "sgd"}])

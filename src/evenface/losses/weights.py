@@ -94,7 +94,10 @@ def weight_ratio(weights: npt.ArrayLike) -> float:
     return float(w.max() / w.min()) if len(w) else 1.0
 
 
-def uniform_warning(weights: npt.ArrayLike, counts: npt.ArrayLike | None = None) -> str | None:
+ADVICE = "raise beta towards 1 or use --weights inverse"
+
+
+def uniform_warning(weights: npt.ArrayLike, counts: npt.ArrayLike | None = None, advice: str = ADVICE) -> str | None:
     """The sentence to log when max(B) / min(B) is below 1.1, else None; with advice, unless the counts (L,) themselves are alike."""
     ratio = weight_ratio(weights)
     if ratio >= UNIFORM_BELOW:
@@ -102,15 +105,19 @@ def uniform_warning(weights: npt.ArrayLike, counts: npt.ArrayLike | None = None)
     text = f"The class weights are nearly uniform (max/min {ratio:.3f} < {UNIFORM_BELOW}), so rebalancing does nothing here"
     if counts is not None and weight_ratio(counts) < UNIFORM_BELOW:
         return f"{text}: the classes have nearly as many faces each."
-    return f"{text}; raise beta towards 1 or use --weights inverse."
+    return f"{text}; {advice}."
 
 
-def weight_notes(weights: npt.ArrayLike, class_names: Sequence[str], counts: Sequence[int]) -> list[str]:
-    """What a log should say of weights (L,): B per class with max/min, the warning when they are alike, the classes without faces."""
+def weight_notes(weights: npt.ArrayLike, class_names: Sequence[str], counts: Sequence[int], advice: str = ADVICE) -> list[str]:
+    """What a log should say of weights (L,): B per class with max/min, the warning when they are alike, the classes without faces.
+
+    Args:
+        advice: what to do about weights that are alike.
+    """
     w = np.asarray(weights, dtype=np.float64)
     listed = ", ".join(f"{name} {value:.4g}" for name, value in zip(class_names, w, strict=True))
     notes = [f"Class weights B: {listed}; max/min {weight_ratio(w):.2f}."]
-    warning = uniform_warning(w, counts)
+    warning = uniform_warning(w, counts, advice)
     if warning:
         notes.append(warning)
     empty = [f"'{name}'" for name, n in zip(class_names, counts, strict=True) if n == 0]

@@ -9,7 +9,7 @@ the same thing has the same flag in every method.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 import torch
@@ -138,9 +138,25 @@ class Weighted(Sum):
         return True
 
     def notes(self) -> list[str]:
-        if not self.uses_weights or (isinstance(self.options, WeightOptions) and self.options.weights == "none"):
-            return []
-        return weight_notes(self.B.tolist(), self.setting.class_names, self.setting.counts)
+        o = self.options
+        idle = idle_notes(o, _UNUSED[o.weights], f"--weights {o.weights}") if isinstance(o, WeightOptions) else []
+        if not self.uses_weights or (isinstance(o, WeightOptions) and o.weights == "none"):
+            return idle
+        return [*weight_notes(self.B.tolist(), self.setting.class_names, self.setting.counts), *idle]
+
+
+_UNUSED: dict[Scheme, tuple[str, ...]] = {  # options of a scheme that do nothing
+    "effective": (),
+    "inverse": ("beta",),
+    "inverse_mek": ("beta", "normalize"),
+    "none": ("beta", "normalize"),
+}
+
+
+def idle_notes(options: Options, names: Sequence[str], because: str) -> list[str]:
+    """Sentences on those of the options `names` that were given, though the choice that `because` names makes no use of them."""
+    defaults = {one.name: one.default for one in fields(options)}
+    return [f"--{name} does nothing with {because}." for name in names if getattr(options, name) != defaults[name]]
 
 
 def over_views(views: Views, first: Output, second: Output | None, loss: Callable[[Tensor], Tensor]) -> Tensor:

@@ -15,8 +15,8 @@ h tells of the weights alone; the authors measure in training mode, where the ba
 
 Theirs: SGD 1e-3 for both, batch 32, mu 7, RandAugment 2 of 16, 180,000 steps; then the student, which is what they evaluate, is tuned on
 the labelled faces. Here mu is 1 unless asked for, and the last `finetune` of the epochs train the student on the labelled, balanced faces
-alone, at the run's rate (the teacher then has only its optimiser's momentum and weight decay); 0.1 of up to 5 epochs is none. lam_u,
-temperature and the lack of a threshold are those of their code.
+alone, at the run's rate (the teacher then has only its optimiser's momentum and weight decay); 0.1 of up to 5 epochs is none. A teacher
+that is kept (`deployed`) goes on learning to the end instead. lam_u, temperature and the lack of a threshold are those of their code.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Face2ExpOptions(Options):
     temperature: float = field(default=1.0, metadata=about("temperature of the predictions that it is held to", low=0.01))
     threshold: float = field(default=0.0, metadata=about("confidence that an unlabelled face needs for it; 0 takes all", low=0, below=1))
     mu: float = field(default=1.0, metadata=about("unlabelled faces per labelled face; 7 in the paper", low=0.01))
-    finetune: float = field(default=0.1, metadata=about("share of the epochs, at the end, that tune the student on labels", low=0, below=1))
+    finetune: float = field(default=0.1, metadata=about("share of the last epochs, which tune a kept student on labels", low=0, below=1))
     deployed: Literal["student", "teacher"] = field(default="student", metadata=about("network that is kept"))
 
 
@@ -65,7 +65,7 @@ class Face2Exp(Method):
 
     def __init__(self, options: Face2ExpOptions, setting: Setting) -> None:
         super().__init__(options, setting)
-        self._step: tuple[Tensor, Tensor, Tensor, Tensor] | None = None  # from `loss` to `after_step`
+        self._step: tuple[Tensor, Tensor, int, Tensor, Tensor] | None = None  # from `loss` to `after_step`
         self.start_epoch(0)
 
     @property
@@ -86,7 +86,8 @@ class Face2Exp(Method):
         return draw_rows(labels, even, len(labels), generator)
 
     def start_epoch(self, epoch: int) -> None:
-        self.tuning = epoch >= self.setting.epochs - round(self.options.finetune * self.setting.epochs)
+        last = round(self.options.finetune * self.setting.epochs)
+        self.tuning = self.options.deployed == "student" and epoch >= self.setting.epochs - last
 
     def loss(self, batch: Batch, model: nn.Module) -> Losses:
         if self.tuning:
@@ -106,7 +107,7 @@ class Face2Exp(Method):
         own = cross_entropy(of_strong.logits, of_strong.logits.argmax(1))
         slopes = torch.autograd.grad(own, self._taught(), retain_graph=True, allow_unused=True)
         slope = _flat(torch.zeros_like(p) if g is None else g for p, g in zip(self._taught(), slopes, strict=True))
-        self._step = (batch.x, batch.target, self._labelled(model, batch.x, batch.target), slope)
+        self._step = (batch.x, batch.target, len(strong), self._labelled(model, batch.x, batch.target), slope * len(strong))
         # Only its gradient counts, which is the feedback. Not `@`, which autocast would compute in half precision.
         late = (_flat(self._taught()) * self.feedback).sum()
         parts = {"cls": cls, "con": con, "student": student, "feedback": self.feedback.norm()}
@@ -123,11 +124,11 @@ class Face2Exp(Method):
     def after_step(self, model: nn.Module) -> None:
         if self._step is None:
             return
-        x, target, before, slope = self._step
+        x, target, unlabelled, before, slope = self._step
         self._step = None
-        helped = before - self._labelled(model, x, target)  # h, summed over the faces
-        n = summed(torch.tensor([1.0, len(x)], dtype=helped.dtype, device=helped.device))  # processes, labelled faces
-        self.feedback.copy_(summed(helped) / n[1] * (summed(slope) / n[0]))
+        helped = before - self._labelled(model, x, target)  # h, summed over the faces, as the slope is
+        n = summed(torch.tensor([len(x), unlabelled], dtype=helped.dtype, device=helped.device))  # of all processes
+        self.feedback.copy_(summed(helped) / n[0] * (summed(slope) / n[1]))
 
     def deploy(self, model: nn.Module) -> nn.Module:
         return model if self.options.deployed == "student" else self.teacher

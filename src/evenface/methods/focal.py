@@ -34,6 +34,3 @@ class Focal(Weighted):
     def terms(self, batch: Batch, first: Output, second: Output | None) -> dict[str, Term]:
         o = self.options
         return {"cls": (1.0, over_views(o.cls_views, first, second, lambda z: rebalanced_focal(z, batch.labels, self.B, o.gamma)))}
-
-    def notes(self) -> list[str]:
-        return [] if self.options.weights == "none" else super().notes()

@@ -105,7 +105,7 @@ class Ride(Method):
         epochs = self.setting.epochs
         if self.begin >= epochs:
             return []
-        weights = weight_notes(self.B.tolist(), self.setting.class_names, self.setting.counts)
+        weights = weight_notes(self.B.tolist(), self.setting.class_names, self.setting.counts, advice="raise beta towards 1")
         return [*weights, f"The class weights count from epoch {self.begin + 1} of {epochs} on."]
 
 

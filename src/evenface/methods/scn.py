@@ -9,9 +9,10 @@ becomes argmax_l p_l; the loss of that step took the old label. Each process ran
 
 * Relabelling begins after a share of the epochs, the paper's 10 of 70; the code begins in the tenth.
 * `--relabel low` relabels faces of the low group only, as the paper says, `--relabel all` any face, as the published code does.
-* Where there are vote distributions, they are the target until a face is relabelled.
+* Where there are vote distributions, they are the target of a face as long as its label is the given one.
 
-Network: `evenface.models.scaled`. The run folder gets `relabelled.csv`: the faces whose label now differs from the given one.
+Network: `evenface.models.scaled`. The run folder gets `relabelled.csv`: the faces whose label now differs from the given one, once there
+are any.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class RunFolder:
         self.manifest = manifest
         self.select_split = select_split
         self.init = init
-        self.fingerprint = fingerprint(train)
+        self.fingerprint, self.votes = fingerprint(train), votes_fingerprint(train)
         self.train_counts = train.counts()
         self._ids = train.ids()
 
@@ -90,8 +90,14 @@ class RunFolder:
         self._write_table("log", rows)
 
     def write_tables(self, tables: Mapping[str, Sequence[dict[str, Any]]]) -> None:
-        """What a method tells of its training, `<name>.csv` each; the training row in a column `row` is written as the face's `id`."""
+        """What a method tells of its training, `<name>.csv` each; the training row in a column `row` is written as the face's `id`.
+
+        A table without rows has no file, for nobody could read its columns.
+        """
         for name, rows in tables.items():
+            if not rows:
+                (self.path / f"{name}.csv").unlink(missing_ok=True)
+                continue
             named = [{"id": self._ids[row["row"]], **{k: v for k, v in row.items() if k != "row"}} if "row" in row else row for row in rows]
             self._write_table(name, named)
 
@@ -174,6 +180,12 @@ def fingerprint(train: Manifest) -> str:
     """A short hash of the training rows and their labels, in order; a resume on other data is refused by it."""
     rows = zip(train.ids(), train.table["label"].to_pylist(), strict=True)
     return hashlib.blake2b("\n".join(f"{name}\t{label}" for name, label in rows).encode(), digest_size=8).hexdigest()
+
+
+def votes_fingerprint(train: Manifest) -> str:
+    """A short hash of the vote distributions that the training rows are learned by, in order; "" where they are labels."""
+    soft = train.soft_targets()
+    return "" if soft is None else hashlib.blake2b(soft.astype("<f4").tobytes(), digest_size=8).hexdigest()
 
 
 def train_fingerprint(manifest: Manifest) -> str:

@@ -294,6 +294,7 @@ class Loop:
             "average": None if self.average is None else self.average.state_dict(),
             "class_names": list(self.train.manifest.class_names),
             "ids": self.folder.fingerprint,
+            "votes": self.folder.votes,
             "pool": "" if self.pool is None else fingerprint(self.pool.manifest),
         }
 

@@ -372,7 +372,7 @@ def check_same(saved: dict[str, Any], folder: RunFolder, manifest: Manifest, poo
     """Refuses to go on with other faces than a run began with.
 
     Raises:
-        ModelError: other classes, training faces or unlabelled faces.
+        ModelError: other classes, training faces, votes or unlabelled faces.
     """
     if tuple(saved["class_names"]) != manifest.class_names:
         raise ModelError(
@@ -381,5 +381,7 @@ def check_same(saved: dict[str, Any], folder: RunFolder, manifest: Manifest, poo
         )
     if saved["ids"] != folder.fingerprint:
         raise ModelError(f"The training faces are not those that {folder.path} began with; resume with the data set as it was.")
+    if saved.get("votes", folder.votes) != folder.votes:  # an older state has none
+        raise ModelError(f"The faces' votes are not those that {folder.path} began with; resume with the data set as it was.")
     if (saved.get("pool") or "") != ("" if pool is None else fingerprint(pool.manifest)):
         raise ModelError(f"The unlabelled faces are not those that {folder.path} began with; resume with that folder as it was.")
