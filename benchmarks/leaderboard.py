@@ -277,6 +277,9 @@ def _standing(board: Board, seeds: Sequence[int]) -> str:
         f"**{done} of {whole} runs are done: {methods} of {of} methods{twice}, seed{'s' if len(seeds) > 1 else ''} "
         f"{', '.join(map(str, seeds))}.**"
     )
+    known = {m.method for m in board.first.comparison.methods}
+    if absent := [f"`{name}`" for name in board.recipe.runs if name not in known]:
+        text += f" Not there yet: {', '.join(absent)}."
     if len(seeds) == 1:
         return text + (
             " So far each method was trained once: the intervals cover other test faces and not other seeds, so methods within a few "

@@ -136,9 +136,9 @@ class Recognizer:
         return {"name": self.name, "version": self.config.evenface, "classes": list(self.class_names), "prior": self.prior}
 
     @overload
-    def predict(self, pictures: Sequence[Picture], *, bgr: bool = False) -> list[FrameResult]: ...  # type: ignore[overload-overlap]
+    def predict(self, pictures: Picture, *, bgr: bool = False) -> FrameResult: ...  # type: ignore[overload-overlap]  # text is a sequence
     @overload
-    def predict(self, pictures: Picture, *, bgr: bool = False) -> FrameResult: ...
+    def predict(self, pictures: Sequence[Picture], *, bgr: bool = False) -> list[FrameResult]: ...
     def predict(self, pictures: Picture | Sequence[Picture], *, bgr: bool = False) -> FrameResult | list[FrameResult]:
         """Finds the faces of a picture and tells their expressions.
 
@@ -162,9 +162,9 @@ class Recognizer:
         return self.recognize([pixels], [source])[0]
 
     @overload
-    def classify(self, faces: Sequence[Picture], *, bgr: bool = False) -> list[Face]: ...  # type: ignore[overload-overlap]
+    def classify(self, faces: Picture, *, bgr: bool = False) -> Face: ...  # type: ignore[overload-overlap]  # as above
     @overload
-    def classify(self, faces: Picture, *, bgr: bool = False) -> Face: ...
+    def classify(self, faces: Sequence[Picture], *, bgr: bool = False) -> list[Face]: ...
     def classify(self, faces: Picture | Sequence[Picture], *, bgr: bool = False) -> Face | list[Face]:
         """Tells the expressions of faces that are already cropped; nothing is searched. Takes what `predict` takes."""
         if not _is_many(faces):

@@ -65,7 +65,7 @@ def test_two_processes_as_one(settings: Settings, play: Play, assert_same: Calla
 
 @pytest.mark.slow
 def test_feedback_counts_the_faces_of_each_process_alike(settings: Settings, play: Play) -> None:
-    own = {"model": "test_convnext", "method": "face2exp", "batch_size": 11, "epochs": 1}  # 6 + 5 faces of both kinds
+    own = {"model": "test_convnext", "method": "face2exp", "ema": 0.9, "batch_size": 11, "epochs": 1}  # 6 + 5 faces of both kinds
     one, two = (settings(output=name, **own) for name in ("one", "two"))
     train(one)
     (whole,) = play({"config": two, "world": 2})
