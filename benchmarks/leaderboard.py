@@ -286,6 +286,8 @@ def _standing(board: Board, seeds: Sequence[int]) -> str:
             "points of one another have no order."
         )
     few = [m.method for m in board.first.comparison.methods if len(m.seeds) < len(board.recipe.seeds)]
+    if len(few) == len(known) > 3:
+        return text + f" No method has all {len(board.recipe.seeds)} seeds yet."
     return text + (f" Not all seeds yet: {', '.join(f'`{name}`' for name in few)}." if few else "")
 
 
