@@ -78,7 +78,13 @@ def test_a_prior_is_bayes_rule(prior: Any, new: list[float]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("prior", "new"), [("train", [0.7, 0.25, 0.05]), ("balanced", [1, 1, 1]), (dict(zip(NAMES, (1, 2, 5), strict=True)), [1, 2, 5])]
+    ("prior", "new"),
+    [
+        ("train", [0.7, 0.25, 0.05]),
+        ("balanced", [1, 1, 1]),
+        (dict(zip(NAMES, (1, 2, 5), strict=True)), [1, 2, 5]),
+        (dict(zip(NAMES, (3e307, 6e307, 1.5e308), strict=True)), [1, 2, 5]),
+    ],
 )
 def test_without_a_calibration_the_training_counts_are_the_prior(prior: Any, new: list[float]) -> None:
     z = some_logits()

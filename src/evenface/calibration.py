@@ -312,7 +312,7 @@ def _shares(prior: Mapping[str, float], class_names: Sequence[str]) -> Numbers:
     if missing or extra:
         what = f"lacks {', '.join(missing)}" if missing else f"names {', '.join(extra)}, which the model does not know"
         raise ConfigError(f"The prior {what}; give a share for each of {', '.join(class_names)}.")
-    shares = np.array([given[name] for name in class_names])
+    shares = np.array([given[name] for name in class_names]) / max(given.values())  # whose sum is a number, however large they are
     share_of_all: Numbers = shares / shares.sum()
     return share_of_all
 

@@ -144,7 +144,7 @@ def evaluate(
         provenance |= {"cut_out": cuts}
     if own_data and config is not None:
         provenance |= {"protocol": config.protocol}
-        if config.protocol == "paper":
+        if config.protocol == "paper" and Scoring(split, tta, prior) == Scoring("test"):  # which the epochs of log.csv were scored as
             provenance["paper"] = _as_papers_report(run / "log.csv")
     same_data = own_data or (config is None and manifest.name == about.dataset)
     fitted_here = prior != "model" and about.fitted is not None and (about.fitted.dataset, about.fitted.split) == (manifest.name, split)

@@ -82,6 +82,15 @@ def test_save_and_load_give_back_everything(tmp_path: Path) -> None:
     assert [p.name for p in file.parent.iterdir()] == ["faces.parquet"]
 
 
+def test_two_files_put_together_are_refused_where_a_face_stands_twice(tmp_path: Path) -> None:
+    manifest = small()
+    manifest.save(tmp_path / "one.parquet")
+    table = pq.read_table(tmp_path / "one.parquet")
+    pq.write_table(pa.concat_tables([table, table.slice(0, 1)]), tmp_path / "two.parquet")
+    with pytest.raises(DataError, match=r"stands on 2 rows of '.*two\.parquet'"):
+        Manifest.load(tmp_path / "two.parquet")
+
+
 def test_a_failed_save_leaves_the_old_file_and_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "faces.parquet"
     small().save(file)

@@ -120,6 +120,9 @@ def test_paper_protocol_trains_on_all_and_is_called_optimistic(settings: Setting
         for key in ("overall", "mean_recall", "macro_f1"):
             assert metrics["paper"][name][key] == pytest.approx(np.mean([float(row[f"test_{key}"]) for row in chosen]))
     assert metrics["mean_recall"] == pytest.approx(metrics["paper"]["best"]["mean_recall"])
+    flipped = evaluate(config.folder, tta="flip", device="cpu").metrics
+    assert flipped["protocol"] == "paper"
+    assert "paper" not in flipped  # the epochs of the log were scored without it
 
 
 def test_the_moving_average_is_the_one_by_hand_and_is_what_is_kept(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -174,7 +174,11 @@ class Manifest:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Manifest:
-        """Reads back what `save` wrote. For Parquet or CSV from elsewhere see `evenface.data.table`."""
+        """Reads back what `save` wrote. For Parquet or CSV from elsewhere see `evenface.data.table`.
+
+        Raises:
+            DataError: no such file, or two such files put together, with faces that stand twice.
+        """
         try:
             table = pq.read_table(path)
         except (pa.ArrowInvalid, OSError) as error:
@@ -183,6 +187,7 @@ class Manifest:
         if meta is None:
             raise DataError(f"{path} was not written by evenface; read it as a data set: --dataset manifest --data-dir {path}")
         fields = json.loads(meta)
+        require_unique(table, str(path))
         return cls(
             table.replace_schema_metadata(None),
             tuple(fields["class_names"]),
