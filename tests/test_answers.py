@@ -103,9 +103,10 @@ def test_two_tools_are_compared(given: dict[str, Any], tmp_path: Path) -> None:
     assert (pair.baseline, pair.method) == ("theirs", "perfect")
     assert pair.mean_recall.value == pytest.approx(1 - balanced_accuracy_score(TRUE, DECIDED))
     assert counts is None
-    with pytest.raises(ConfigError, match="without --tta and --prior"):
-        compare([tmp_path / "theirs", tmp_path / "perfect"], prior="balanced")
-    with pytest.raises(ConfigError, match="has not been scored on validation"):
+    again, _ = compare([tmp_path / "theirs", tmp_path / "perfect"], prior="balanced")  # of a model that is compared with them
+    assert (again.pairs, comparison.pairs[0]) == (comparison.pairs, pair)
+    assert "theirs, perfect: another tool's answers, which stand as they are, without --prior balanced." in again.notes
+    with pytest.raises(ConfigError, match="has no scores on validation"):
         compare([tmp_path / "theirs", tmp_path / "perfect"], split="validation")
 
 
@@ -185,7 +186,8 @@ def test_from_the_command_line(given: dict[str, Any], tmp_path: Path, capsys: py
         (["evaluate", file, *data, "-o", scores, "--tta", "flip", "--precision", "bf16"], "leave out --tta, --precision."),
         (["evaluate", file, *data, "-o", file], "is a file"),
         (["evaluate", str(tmp_path / "no.csv"), *data, "-o", scores], "There is no"),
-        (["compare", scores, scores, "--tta", "flip"], "compare without --tta"),
+        (["compare", scores, scores], "leave one out"),
+        (["compare", scores, "--split", "validation"], "has no scores on validation; run: evenface evaluate ANSWERS.csv --dataset SET"),
     ):
         assert main(words) in (1, 2)
         answer = capsys.readouterr()

@@ -27,14 +27,13 @@ from evenface.evaluation.records import (
     Evaluation,
     Predictions,
     Scoring,
-    read_metrics,
-    read_predictions,
     summarise,
     write_metrics,
     write_predictions,
 )
 from evenface.files import require_writable
 from evenface.labels import canonical
+from evenface.model_folder import CONFIG
 from evenface.training.config import TrainConfig
 from evenface.training.data import load_manifest
 
@@ -46,10 +45,12 @@ def require_own_place(where: Path, run: Path | None = None) -> None:
     """Scores go into the run's own folder or into one that is no run, whose scores they would replace.
 
     Raises:
-        ConfigError: a file, or the folder of another run.
+        ConfigError: a file, a model folder, or the folder of another run.
     """
     if where.is_file():
         raise ConfigError(f"{where} is a file; -o/--output names the folder for the two files.")
+    if (where / CONFIG).is_file():
+        raise ConfigError(f"{where} is a model folder, to be given away, and scores name every face; name another one with -o/--output.")
     if (where / "config.yaml").is_file() and (run is None or where.resolve() != run.resolve()):
         raise ConfigError(f"{where} is a run, whose own scores would be replaced; name another folder with -o/--output.")
 
@@ -105,24 +106,6 @@ def score_answers(
     write_predictions(files[1], predictions)
     write_metrics(files[0], metrics)
     return Evaluation(metrics, manifest.counts("train") if "train" in manifest.splits else None, *files)
-
-
-def scored_answers(folder: Path, split: str, tta: str, prior: str) -> Predictions | None:
-    """What `score_answers` left in a folder; None where it did not.
-
-    Raises:
-        ConfigError: it is there, and not for that split or way of scoring.
-        DataError: a damaged file.
-    """
-    found = sorted(folder.glob("metrics-*.json")) if not (folder / "config.yaml").exists() else []
-    if not any("answers" in read_metrics(file) for file in found):
-        return None
-    if (tta, prior) != ("none", "model"):
-        raise ConfigError(f"{folder} holds another tool's answers as they are; compare without --tta and --prior.")
-    file = folder / f"predictions-{Scoring(split, tta, prior).stem}.parquet"
-    if not file.is_file():
-        raise ConfigError(f"{folder} has not been scored on {split}; run: evenface evaluate ANSWERS.csv --split {split} -o {folder}")
-    return read_predictions(file)
 
 
 def _read(path: Path) -> pa.Table:

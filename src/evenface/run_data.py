@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from evenface.data.manifest import Manifest
+from evenface.data.pictures import pictures_of, same_pictures
 from evenface.distill.config import METHOD as DISTILLED
 from evenface.distill.config import options_of
 from evenface.distill.faces import read_faces
@@ -19,7 +20,7 @@ from evenface.errors import ConfigError, DataError
 from evenface.faces.alignment import Alignment
 from evenface.labels import require_same, size_of
 from evenface.model_folder import ModelConfig
-from evenface.run_labels import train_ids
+from evenface.run_labels import pictures_in, train_ids
 from evenface.training.config import TrainConfig
 from evenface.training.data import load_manifest
 from evenface.training.folder import train_fingerprint
@@ -50,14 +51,14 @@ def _read(
         def read(settings: TrainConfig) -> tuple[Manifest, bool]:
             manifest = load_manifest(settings)
             learned = read_faces(settings, options_of(settings), about.class_names) if taught else manifest
-            return manifest, train_ids(run) == train_fingerprint(learned)
+            return manifest, train_ids(run) == train_fingerprint(learned) and _same_pictures(run, learned, split)
 
         if data_dir is None:
             manifest, own = read(settings)
             if not own and train_ids(run):
                 where = "" if config.data_dir is None else f", with --data-dir {shlex.quote(config.data_dir)}"
                 raise DataError(
-                    f"The training faces of {manifest.name} are not those that {run} learned from: they have changed since. "
+                    f"The faces of {manifest.name} are not those that {run} was trained with: they have changed since. "
                     f"Take them as other data{where}."
                 )
             return manifest, settings, True
@@ -76,6 +77,12 @@ def _read(
     if listed is not None and not Path(listed).is_file() and manifest.name == about.dataset:  # perhaps its own, perhaps not
         raise ConfigError(f"{run} learned without the faces of {listed}, which is not here; put that list back to score it on '{name}'.")
     return manifest, settings, False
+
+
+def _same_pictures(run: Path, manifest: Manifest, split: str) -> bool:
+    """Whether the faces that it learned from and those to score on look as they did when the run was trained."""
+    before = pictures_in(run)
+    return same_pictures(before, pictures_of(manifest, [name for name in manifest.splits if name in before and name in ("train", split)]))
 
 
 def learned_look(about: ModelConfig) -> Alignment | None:

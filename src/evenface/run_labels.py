@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from evenface.data.pictures import same_pictures
 from evenface.evaluation.compare import method_labels
 from evenface.model_folder import ModelConfig
 from evenface.training.config import TrainConfig, load_config
@@ -22,16 +25,37 @@ def labels_of(runs: Sequence[tuple[Path, TrainConfig, ModelConfig]]) -> list[str
         runs: folder, settings and best model of each.
     """
     options = []
+    seen = _faces([folder for folder, _, _ in runs])
+    several: dict[str | None, set[int]] = {}
+    for (_, config, _), faces in zip(runs, seen, strict=True):
+        several.setdefault(config.data_dir, set()).add(faces)
+    in_place = any(len(faces) > 1 for faces in several.values())  # data that were altered where they lie
     inits = [_moved(config.init, folder) for folder, config, _ in runs]
     starts = _starts(set(inits))
-    for (_, config, about), init in zip(runs, inits, strict=True):
+    for (_, config, about), init, faces in zip(runs, inits, seen, strict=True):
         settings = {k: v for k, v in dataclasses.asdict(config).items() if k not in ("method", "method_options")}
         settings["init"] = starts[init]
+        if in_place:
+            settings["faces"] = f"set {faces + 1}"
         method = dict(about.method or {"name": config.method})
         options.append({**settings, "method": method.pop("name"), **method})
     # Where the same faces lie says nothing of a method; other faces do.
-    faces = {train_ids(folder) for folder, _, _ in runs}
-    return method_labels(options, ignore=_NO_METHOD if len(faces) > 1 else (*_NO_METHOD, "data_dir"))
+    return method_labels(options, ignore=_NO_METHOD if len(set(seen)) > 1 else (*_NO_METHOD, "data_dir"))
+
+
+def _faces(folders: Sequence[Path]) -> list[int]:
+    """A number per run: those that were trained on the same pictures of the same faces have the same one."""
+    known: list[tuple[str, dict[str, str]]] = []
+    numbers = []
+    for folder in folders:
+        ids, pictures = train_ids(folder), pictures_in(folder)
+        number = next((n for n, (names, others) in enumerate(known) if names == ids and same_pictures(others, pictures)), len(known))
+        if number == len(known):
+            known.append((ids, pictures))
+        else:
+            known[number][1].update(pictures)  # an older evenface may not have written down those of the first run
+        numbers.append(number)
+    return numbers
 
 
 def _moved(init: str, folder: Path) -> str:
@@ -64,9 +88,29 @@ def _starts(inits: set[str]) -> dict[str, str]:
     return {init: names[name][key] for init, (name, key) in found.items()}
 
 
+def other_pictures(folders: Sequence[Path]) -> tuple[Path, Path] | None:
+    """Two runs that were trained on the same faces by their ids, and not by their pictures."""
+    told = [(folder, train_ids(folder), pictures_in(folder)) for folder in folders]
+    for (first, ids, pictures), (second, others, theirs) in itertools.combinations(told, 2):
+        if ids == others and not same_pictures(pictures, theirs):
+            return first, second
+    return None
+
+
 def train_ids(run: Path) -> str:
     """The fingerprint of a run's training faces; empty where the run does not say."""
+    return str(_environment(run).get("data_ids", ""))
+
+
+def pictures_in(run: Path) -> dict[str, str]:
+    """The fingerprints of the pictures that a run was trained and chosen on, by split; empty where the run does not say."""
+    found = _environment(run).get("pictures")
+    return {str(split): str(hashes) for split, hashes in found.items()} if isinstance(found, dict) else {}
+
+
+def _environment(run: Path) -> dict[str, Any]:
     try:
-        return str(json.loads((run / "environment.json").read_text()).get("data_ids", ""))
-    except (OSError, ValueError, AttributeError):
-        return ""
+        found = json.loads((run / "environment.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

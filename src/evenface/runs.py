@@ -19,7 +19,7 @@ from typing import Any, cast
 import numpy as np
 
 from evenface import zoo
-from evenface.answers import require_own_place, scored_answers
+from evenface.answers import require_own_place
 from evenface.calibration import PRIORS, as_logits
 from evenface.cards import folder as cards
 from evenface.cards.page import card
@@ -48,7 +48,8 @@ from evenface.files import require_writable
 from evenface.model_folder import CONFIG, ModelConfig, load_model, read_config, standing
 from evenface.models.experts import Experts
 from evenface.run_data import data_of, learned_look, other_cuts
-from evenface.run_labels import labels_of
+from evenface.run_labels import labels_of, other_pictures
+from evenface.scored import scored_in
 from evenface.training.checkpoint import minutes
 from evenface.training.config import TrainConfig, load_config
 
@@ -182,39 +183,45 @@ def compare(
 ) -> tuple[Comparison, dict[str, int] | None]:
     """Runs that were evaluated on the same split, side by side; the first one's method is the baseline.
 
-    Runs that differ in nothing but their seed are one method; a folder of `evenface.answers.score_answers` stands for itself.
+    Runs that differ in nothing but their seed are one method. A folder that the scores of a model or of another tool's answers were
+    written to (`evaluate` or `evenface.answers.score_answers` with `output`) stands for itself; another tool's answers stand as they are,
+    whatever `tta` and `prior` ask of the others.
     Returns the comparison and the first run's training faces per class.
 
     Raises:
-        ConfigError: a folder that is no run, or a run without predictions on that split.
+        ConfigError: neither a run nor a folder of scores, or no predictions on that split.
         DataError, LabelError: runs on different images or classes.
     """
     if tta not in TTA:
         raise ConfigError(f"--tta is one of {', '.join(TTA)}, not '{tta}'.")
     if prior not in PRIORS:
         raise ConfigError(unknown_name("prior", prior, PRIORS))
-    stem = Scoring(split, tta, prior).stem
+    scoring = Scoring(split, tta, prior)
+    stem = scoring.stem
     options: list[tuple[Path, TrainConfig, ModelConfig]] = []
     table: list[RunPredictions] = []
     counts: dict[str, int] | None = None
     whys: dict[str, str] = {}
+    tools = []
     for entry in runs:
-        answers = scored_answers(Path(entry), split, tta, prior)
-        if answers is not None:  # another tool's: its folder's name stands for its method
-            table.append(RunPredictions.of(str(entry), Path(entry).resolve().name, 0, answers))
-            whys[str(entry)] = ""
+        found = scored_in(Path(entry), scoring)
+        if found is not None:  # the folder's name stands for the method
+            name = Path(entry).resolve().name
+            table.append(RunPredictions.of(str(entry), name, next(iter(found.metrics.get("seeds") or [0])), found.predictions))
+            whys[str(entry)] = why_optimistic(found.metrics)
+            tools += [name] * found.tool
             continue
         config, folder, model_path = find_model(Path(entry))
         if config is None or folder != Path(entry):
             raise ConfigError(
-                f"{entry} is a model folder; compare takes run folders, which know their seed and settings, and scored answers."
+                f"{entry} is a model without scores beside it; score it with: evenface evaluate {entry} --dataset SET --data-dir DIR "
+                f"--split {split}{scoring.flags} -o SCORES, and compare the folder SCORES."
             )
         file = folder / f"predictions-{stem}.parquet"
         if not is_scored(folder, split, tta, prior):
             since = "trained on" if prior == "model" else "trained on or calibrated"
             what = f"has been {since} since it was scored on {split}" if file.exists() else f"has not been scored on {split} yet"
-            flag = ("" if tta == "none" else f" --tta {tta}") + ("" if prior == "model" else f" --prior {prior}")
-            raise ConfigError(f"{folder} {what}; run: evenface evaluate {folder} --split {split}{flag}")
+            raise ConfigError(f"{folder} {what}; run: evenface evaluate {folder} --split {split}{scoring.flags}")
         about = read_config(model_path, weights=False)
         counts = counts or about.train_counts
         whys[str(folder)] = why_optimistic(read_metrics(folder / f"metrics-{stem}.json"))
@@ -223,7 +230,12 @@ def compare(
     labels = iter(labels_of(options) if options else ())
     table = [run if run.method else dataclasses.replace(run, method=next(labels)) for run in table]
     comparison = compare_runs(table, without_duplicates=without_duplicates, resamples=resamples)
-    return dataclasses.replace(comparison, notes=(*comparison.notes, *optimistic_notes(whys, "these very images"))), counts
+    notes = [*comparison.notes, *optimistic_notes(whys, "these very images")]
+    if tools and scoring.flags:
+        notes.append(f"{', '.join(tools)}: another tool's answers, which stand as they are, without{scoring.flags}.")
+    if odd := other_pictures([folder for folder, _, _ in options]):
+        notes.append(f"{odd[1]} was trained and scored on other pictures of these faces than {odd[0]}.")
+    return dataclasses.replace(comparison, notes=tuple(notes)), counts
 
 
 def model_card(target: str | os.PathLike[str]) -> str:

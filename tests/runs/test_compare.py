@@ -60,7 +60,7 @@ def test_compare_takes_evaluated_runs(run: Path) -> None:
     (other / "metrics-validation.json").write_text(json.dumps(metrics | {"optimistic": False}))
     notes = compare([run, other], split="validation", resamples=50)[0].notes
     assert f"Optimistic, {run}: the epoch was chosen on these very images; not an estimate for new faces." in notes
-    with pytest.raises(ConfigError, match=r"is a model folder; compare takes run folders"):
+    with pytest.raises(ConfigError, match=r"is a model without scores beside it; score it with: evenface evaluate .*best --dataset SET"):
         compare([run, run / "best"])
 
 
@@ -76,6 +76,29 @@ def test_runs_on_other_faces_are_no_seeds_of_one_method(run: Path) -> None:
     labels = [m.method for m in compare([run, other], resamples=50)[0].methods]
     assert len(labels) == 2
     assert labels[1] == "ce data_dir=/elsewhere/faces.parquet"
+
+
+def test_runs_on_other_pictures_of_the_same_faces_are_no_seeds_of_one_method(run: Path) -> None:
+    evaluate(run, device="cpu")
+    other = Path(shutil.copytree(run, run.parent / "seed4"))
+    config, about = yaml.safe_load((other / "config.yaml").read_text()), json.loads((other / "environment.json").read_text())
+    (other / "config.yaml").write_text(yaml.safe_dump(config | {"seed": 4}))
+    assert set(about["pictures"]) == {"train", "validation", "test"}
+
+    def compared(pictures: dict[str, str] | None, data_dir: str = config["data_dir"]) -> tuple[list[str], list[str]]:
+        (other / "environment.json").write_text(json.dumps({**about, "pictures": pictures}))
+        (other / "config.yaml").write_text(yaml.safe_dump(config | {"seed": 4, "data_dir": data_dir}))
+        found, _ = compare([run, other], resamples=50)
+        return [m.method for m in found.methods], [note for note in found.notes if "other pictures" in note]
+
+    assert compared(about["pictures"]) == (["ce"], [])
+    assert compared(None) == (["ce"], [])  # a run of an older evenface does not say
+    blurred = {**about["pictures"], "train": "0123456789abcdef fedcba9876543210"}
+    told = [f"{other} was trained and scored on other pictures of these faces than {run}."]
+    assert compared(blurred, "/blurred/faces.parquet")[0][1] == "ce data_dir=/blurred/faces.parquet"
+    assert compared(blurred) == (["ce faces=set 1", "ce faces=set 2"], told)  # altered where they lie
+    half = {**about["pictures"], "train": f"0123456789abcdef {about['pictures']['train'].split()[1]}"}  # other files, the same pixels
+    assert compared(half) == (["ce"], [])
 
 
 def test_runs_of_another_precision_are_another_method(run: Path) -> None:
@@ -135,6 +158,26 @@ def test_a_run_is_compared_with_another_tools_answers(run: Path, tmp_path: Path)
     comparison, _ = compare([run, tmp_path / "right"])
     assert [m.method for m in comparison.methods] == ["ce", "right"]
     assert comparison.methods[1].mean("overall") == 1.0
+    evaluate(run, split="test", device="cpu", tta="flip")
+    comparison, _ = compare([run, tmp_path / "right"], tta="flip")
+    assert comparison.methods[1].mean("overall") == 1.0
+    assert "right: another tool's answers, which stand as they are, without --tta flip." in comparison.notes
+
+
+def test_a_model_without_a_run_is_compared_by_its_folder_of_scores(run: Path, tmp_path: Path) -> None:
+    """As one that ships: the folder's name stands for it, and what was not scored that way is told."""
+    model = Path(shutil.copytree(run / "best", tmp_path / "model"))
+    given = {"dataset": "manifest", "data_dir": load_config(run / "config.yaml").data_dir, "device": "cpu"}
+    evaluate(model, **given, output=tmp_path / "shipped")
+    own, again = evaluate(run, device="cpu"), evaluate(model, **given, output=tmp_path / "second")
+    comparison, counts = compare([tmp_path / "shipped", run, tmp_path / "second"], resamples=50)
+    assert [m.method for m in comparison.methods] == ["shipped", "ce", "second"]
+    assert {m.mean("mean_recall") for m in comparison.methods} == {own.metrics["mean_recall"]} == {again.metrics["mean_recall"]}
+    assert counts == dict.fromkeys(CLASSES, 8)
+    with pytest.raises(ConfigError, match=r"shipped has no scores on test, --tta flip; run: evenface evaluate MODEL .*--tta flip -o "):
+        compare([tmp_path / "shipped"], tta="flip")
+    with pytest.raises(ConfigError, match="is a model folder, to be given away"):
+        evaluate(model, **given, output=model)
 
 
 def test_another_tools_answers_may_be_where_one_stands(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from PIL import Image
+from PIL import Image, ImageFilter
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix
 
 from evenface.answers import score_answers
-from evenface.data.manifest import IMAGE_TYPE
+from evenface.data.manifest import IMAGE_TYPE, Manifest
 from evenface.errors import ConfigError, DataError, LabelError, ModelError, StorageError
 from evenface.labels import BASIC
 from evenface.model_folder import read_config
@@ -70,15 +71,8 @@ def test_flip_has_files_of_its_own(run: Path) -> None:
     assert {path.name for path in run.glob("*-test*")} == {"predictions-test-flip.parquet", "metrics-test-flip.json"}
     assert json.loads((run / "metrics-test-flip.json").read_text())["tta"] == "flip"
     flip, plain = (probabilities(file) for file in (run / "predictions-test-flip.parquet", evaluate(run, device="cpu").predictions_file))
-    whole = faces(CLASSES)
-    mirrored = []
-    for row in range(len(whole)):
-        file = io.BytesIO()
-        Image.open(io.BytesIO(whole.image_bytes(row))).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(file, "PNG")
-        mirrored.append({"bytes": file.getvalue(), "path": None})
-    at = whole.table.column_names.index("image")
-    turned = whole.replace(whole.table.set_column(at, "image", pa.array(mirrored, IMAGE_TYPE)), name="mirrored")
-    turned.save(run.parent / "mirrored.parquet")
+    turned = _saved_again(faces(CLASSES), "PNG", lambda image: image.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
+    turned.replace(turned.table, name="mirrored").save(run.parent / "mirrored.parquet")
     mirror = probabilities(evaluate(run, dataset="manifest", data_dir=str(run.parent / "mirrored.parquet"), device="cpu").predictions_file)
     np.testing.assert_allclose(flip, (plain + mirror) / 2, atol=1e-5)
     assert np.abs(flip - plain).max() > 1e-3
@@ -235,6 +229,45 @@ def test_own_faces_that_have_changed_are_other_faces(run: Path, tmp_path: Path) 
         with pytest.raises(DataError, match=r"they have changed since\. Take them as other data, with --data-dir .*mine\.parquet"):
             use(run, device="cpu")
     assert evaluate(run, data_dir=str(where), device="cpu").metrics_file == run / "metrics-tiny-test.json"
+
+
+def _saved_again(manifest: Manifest, kind: str, alter: Callable[[Image.Image], Image.Image] = lambda image: image) -> Manifest:
+    """The same faces under the same ids, each picture altered and written as a file of another kind."""
+    pictures = []
+    for row in range(len(manifest)):
+        file = io.BytesIO()
+        alter(Image.open(io.BytesIO(manifest.image_bytes(row)))).save(file, kind)
+        pictures.append({"bytes": file.getvalue(), "path": None})
+    at = manifest.table.column_names.index("image")
+    return manifest.replace(manifest.table.set_column(at, "image", pa.array(pictures, IMAGE_TYPE)))
+
+
+def test_altered_pictures_of_the_own_faces_do_not_take_the_place_of_their_scores(run: Path, tmp_path: Path) -> None:
+    """A model that is tried on blurred copies under the same ids: these are other data, whichever split was altered."""
+    own = evaluate(run, device="cpu").metrics_file
+    before = own.read_bytes()
+    whole = faces(CLASSES)
+    blurred = _saved_again(whole, "PNG", lambda image: image.filter(ImageFilter.GaussianBlur(2)))
+    tests = whole.table["split"].to_pylist().index("test")
+    half = whole.replace(pa.concat_tables([whole.table.slice(0, tests), blurred.table.slice(tests)]))
+    for name, manifest in {"blurred": blurred, "half": half}.items():
+        manifest.replace(manifest.table, name=name).save(tmp_path / f"{name}.parquet")
+        found = evaluate(run, data_dir=str(tmp_path / f"{name}.parquet"), device="cpu")
+        assert found.metrics_file == run / f"metrics-{name}-test.json"
+    assert own.read_bytes() == before
+    assert (
+        evaluate(run, split="validation", data_dir=str(tmp_path / "half.parquet"), device="cpu").metrics_file.name
+        == "metrics-validation.json"
+    )
+    _saved_again(whole, "BMP").save(tmp_path / "bitmaps.parquet")  # the same pixels
+    assert evaluate(run, data_dir=str(tmp_path / "bitmaps.parquet"), device="cpu").metrics_file == own
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    (run / "config.yaml").write_text(yaml.safe_dump({**config, "data_dir": str(tmp_path / "half.parquet")}))
+    with pytest.raises(DataError, match="they have changed since"):
+        evaluate(run, device="cpu")
+    about = json.loads((run / "environment.json").read_text())
+    (run / "environment.json").write_text(json.dumps({k: v for k, v in about.items() if k != "pictures"}))
+    assert evaluate(run, device="cpu").metrics_file == own  # an older evenface wrote down the ids alone
 
 
 def test_a_list_of_left_out_faces_that_has_gone_is_told(run: Path, tmp_path: Path) -> None:

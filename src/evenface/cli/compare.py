@@ -3,7 +3,11 @@
   evenface compare runs/ce runs/rbcf
   evenface compare runs/ce-s0 runs/ce-s1 runs/ce-s2 runs/rbcf-s0 runs/rbcf-s1 runs/rbcf-s2
 
-Runs that differ only in their seed are one method.
+  evenface evaluate ferplus-rbf --dataset ferplus --data-dir DIR -o scores/shipped
+  evenface compare runs/rbcf scores/shipped scores/deepface
+
+Runs that differ only in their seed are one method. A folder that `evaluate -o` wrote the scores of a model or of another tool's answers to
+stands for itself.
 """
 
 from __future__ import annotations
@@ -16,7 +20,9 @@ from evenface.cli.flags import PRIORS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="run folders that were evaluated on the split")
+    parser.add_argument(
+        "runs", metavar="RUN", nargs="+", type=Path, help="run folders that were evaluated on the split, or folders of scores"
+    )
     parser.add_argument("--split", default="test", choices=["train", "validation", "test"], help="default: test")
     parser.add_argument("--tta", default="none", choices=["none", "flip", "experts"], help="the scores of evaluate --tta")
     parser.add_argument("--prior", default="model", choices=PRIORS, help="the scores of evaluate --prior")

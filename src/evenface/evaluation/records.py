@@ -106,8 +106,13 @@ class Scoring(NamedTuple):
 
     def __str__(self) -> str:
         """`test, --tta flip, --prior balanced`."""
+        return self.split + self.flags.replace(" --", ", --")
+
+    @property
+    def flags(self) -> str:
+        """` --tta flip --prior balanced`, as they are typed behind a command."""
         told = {name: getattr(self, name) for name in ("tta", "prior")}
-        return self.split + "".join(f", --{name} {value}" for name, value in told.items() if value != self._field_defaults[name])
+        return "".join(f" --{name} {value}" for name, value in told.items() if value != self._field_defaults[name])
 
 
 def why_optimistic(metrics: Mapping[str, Any]) -> str:

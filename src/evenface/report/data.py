@@ -11,7 +11,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from evenface.run_data import data_of
-from evenface.run_labels import train_ids
+from evenface.run_labels import pictures_in, train_ids
 
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Data:
         if self.dataset is None and self.data_dir is None:
             return Place()
         settings = None if run.config is None else [getattr(run.config, name) for name in _OF_DATA]
-        key = repr((settings, train_ids(run.scores), run.about.class_names, run.about.dataset, split))
+        key = repr((settings, train_ids(run.scores), pictures_in(run.scores), run.about.class_names, run.about.dataset, split))
         if key not in self._known:
             self._known[key] = self._read(run, split)
         return self._known[key]

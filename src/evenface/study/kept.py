@@ -43,7 +43,7 @@ _ABOUT = ("schema_version", "architecture", "class_names", "mean", "std", "img_s
 _SCORES = (
     "dataset", "seeds", "model", "tta", "prior", "calibration", "selection", "epoch", "optimistic", "learned_from", "init_sha256",
 )  # fmt: skip
-_MADE = ("evenface", "device", "precision", "packages", "train_counts", "data_ids")
+_MADE = ("evenface", "device", "precision", "packages", "train_counts", "data_ids", "pictures")
 
 
 class Restored(NamedTuple):

@@ -24,6 +24,7 @@ from evenface.calibration import Calibration
 from evenface.cards.facts import gather, of_metrics
 from evenface.cards.folder import contents, further, keep_edited, renew
 from evenface.data.manifest import Manifest
+from evenface.data.pictures import pictures_of
 from evenface.errors import ConfigError, TrainingError
 from evenface.evaluation.records import summarise
 from evenface.files import write_text
@@ -77,7 +78,7 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         write_text(self.path / "config.yaml", self.config.to_yaml())
         details = {"command": shlex.join(command), **versions(), **environment, "init": self.init}
-        details |= {"train_ids": self.fingerprint, "data_ids": train_fingerprint(self.manifest)}
+        details |= {"train_ids": self.fingerprint, "data_ids": train_fingerprint(self.manifest), "pictures": pictures_of(self.manifest)}
         write_text(self.path / "environment.json", json.dumps(details, indent=1))
 
     def forget(self, kind: type[BaseException] | None, *_: object) -> None:
