@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -16,13 +17,15 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from evenface import zoo
 from evenface.calibration import fit_calibration
-from evenface.errors import ConfigError, DataError, LabelError, StorageError
+from evenface.errors import ConfigError, DataError, LabelError, StorageError, TrainingError
 from evenface.labels import BASIC
 from evenface.model_folder import read_card, read_config
 from evenface.pack import pack
 from evenface.recalibration import calibrate, report
 from evenface.runs import evaluate, keep_notes, model_card, renew_card
 from evenface.training.config import TrainConfig
+from evenface.training.folder import hold
+from evenface.training.loop import Loop
 from evenface.training.run import resume, train
 
 
@@ -201,6 +204,34 @@ def test_what_cannot_be_calibrated(run: Path, faces: Path, tmp_path: Path) -> No
     with pytest.raises(LabelError, match=BASIC[4]):
         calibrate(run, data_dir=str(own), device="cpu")
     assert read_config(run / "best") == before
+
+
+def test_while_a_run_is_trained_it_is_not_calibrated(faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, step, tried = config_of(faces, tmp_path / "run", epochs=2), Loop.step, list[Path]()
+
+    def disturbed(self: Loop, *args: Any) -> Any:
+        if self.state.epoch == 1 and not tried:  # by now there is a best model
+            for target in (config.folder, config.folder / "best"):
+                tried.append(target)
+                with pytest.raises(TrainingError, match=f"Another process is training in {config.folder} at this moment"):
+                    calibrate(target, device="cpu")
+        return step(self, *args)
+
+    monkeypatch.setattr(Loop, "step", disturbed)
+    train(config)
+    assert len(tried) == 2
+    calibrate(config.folder, device="cpu")
+
+
+def test_while_a_run_is_calibrated_it_is_not_trained(run: Path, faces: Path, tmp_path: Path) -> None:
+    def disturb(done: int, total: int) -> None:
+        with pytest.raises(TrainingError, match="Another process is training in"):
+            resume(run)
+
+    calibrate(run, device="cpu", progress=disturb)
+    model = Path(shutil.copytree(run / "best", tmp_path / "best"))
+    with hold(tmp_path):  # it is no run
+        calibrate(model, dataset="folder", data_dir=str(faces), device="cpu")
 
 
 def test_a_run_that_cannot_calibrate_itself_ends_well(faces: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ while it trains, unless it chose the epoch on test.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from evenface.files import require_writable
 from evenface.model_folder import ModelConfig, load_model, rewrite, standing
 from evenface.run_data import data_of, learned_look
 from evenface.runs import find_model, model_card, renew_card
+from evenface.training.folder import hold
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +73,7 @@ def calibrate(
         LabelError: the data set has other classes than the model.
         ModelError: a broken model.
         StorageError: the model folder cannot be written.
+        TrainingError: the run is being trained at this moment.
     """
     if split == "train":
         raise ConfigError("A model is surer of the faces that it has learned from than of new ones; calibrate it on --split validation.")
@@ -79,21 +82,23 @@ def calibrate(
         raise ConfigError(f"{folder.name} ships with evenface and stays as it is; copy its folder ({folder}) and calibrate the copy.")
     chosen = resolve_device(device)
     kind, _ = resolve_precision(precision, chosen)
-    model, about = load_model(folder)
-    manifest, settings, own_data = data_of(config, run, dataset, data_dir, about, split)
-    part = manifest.split(split)
-    require_every_class(part.counts(), split)  # told now, as a place that cannot be written, and not after the work
-    require_writable(standing(folder))
-    model_card(folder)  # or a damaged file beside it would leave the new calibration with the card of the former one
-    look = None if own_data else learned_look(about)
-    store = open_store(part, about.img_size, device=chosen, mode=settings.store, workers=workers, look=look)
-    found = predict(model.to(chosen), store, batch_size=batch_size, device=chosen, precision=kind, progress=progress)
-    position = {name: i for i, name in enumerate(about.class_names)}
-    labels = np.array([position[label] for label in store.manifest.table["label"].to_pylist()], dtype=np.int64)
-    calibration = fit_calibration(as_logits(found), labels, about.class_names, split=split, dataset=manifest.name)
-    about = dataclasses.replace(about, calibration=calibration.to_dict())
-    rewrite(folder, about)
-    renew_card(folder)
+    # Else a training that goes on could put the weights of its next best epoch beside the calibration of this one.
+    with contextlib.nullcontext() if config is None else hold(run):
+        model, about = load_model(folder)
+        manifest, settings, own_data = data_of(config, run, dataset, data_dir, about, split)
+        part = manifest.split(split)
+        require_every_class(part.counts(), split)  # told now, as a place that cannot be written, and not after the work
+        require_writable(standing(folder))
+        model_card(folder)  # or a damaged file beside it would leave the new calibration with the card of the former one
+        look = None if own_data else learned_look(about)
+        store = open_store(part, about.img_size, device=chosen, mode=settings.store, workers=workers, look=look)
+        found = predict(model.to(chosen), store, batch_size=batch_size, device=chosen, precision=kind, progress=progress)
+        position = {name: i for i, name in enumerate(about.class_names)}
+        labels = np.array([position[label] for label in store.manifest.table["label"].to_pylist()], dtype=np.int64)
+        calibration = fit_calibration(as_logits(found), labels, about.class_names, split=split, dataset=manifest.name)
+        about = dataclasses.replace(about, calibration=calibration.to_dict())
+        rewrite(folder, about)
+        renew_card(folder)
     return report(folder, about, calibration, as_logits(found), labels)
 
 
