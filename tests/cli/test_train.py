@@ -227,6 +227,14 @@ def copied(trained: Path, **changes: object) -> Path:
     return folder
 
 
+def unfinished(run: Path) -> Path:
+    """The same, with its last epoch still to be done."""
+    state = torch.load(run / "last.ckpt", weights_only=True)
+    state["state"]["epoch"] = 1
+    torch.save(state, run / "last.ckpt")
+    return run
+
+
 def test_resume_on_what_does_not_fit(cli: Any, trained: Path, faces: Path) -> None:
     run = copied(trained)
     (run / "last.ckpt").unlink()
@@ -236,12 +244,13 @@ def test_resume_on_what_does_not_fit(cli: Any, trained: Path, faces: Path) -> No
 
     shutil.copytree(faces, "more")
     shutil.copy("more/train/fear/0.png", "more/train/fear/new.png")
-    cli("train", "--resume", copied(trained, epochs=3, data_dir="more")).refused(1, "training faces are not those")
+    cli("train", "--resume", copied(trained, epochs=3)).refused(2, "epochs is 3 and was 2")
+    cli("train", "--resume", unfinished(copied(trained, data_dir="more"))).refused(1, "training faces are not those")
 
     shutil.copytree(faces, "fewer")
     for split in ("train", "val", "test"):
         shutil.rmtree(f"fewer/{split}/anger")
-    cli("train", "--resume", copied(trained, epochs=3, data_dir="fewer")).refused(1, "apart", "anger")
+    cli("train", "--resume", unfinished(copied(trained, data_dir="fewer"))).refused(1, "apart", "anger")
 
 
 def test_a_full_disk_while_saving(cli: Any, faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:

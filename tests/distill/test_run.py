@@ -310,6 +310,28 @@ def test_a_killed_run_goes_on_to_the_same_bits(settings: Settings, models: list[
     assert (whole.folder / "last.ckpt").read_bytes() == before
 
 
+def test_other_settings_are_named_and_a_moved_teacher_goes_on(
+    settings: Settings, models: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = settings((models[0],))
+    with monkeypatch.context() as patch:
+        kill_at(patch, 0, 1)
+        with pytest.raises(Killed):
+            distill(config)
+    kept = config.folder / "config.yaml"
+    for changes, told in (
+        ({"seed": 3}, "seed is 3 and was 0"),
+        ({"method_options": {**config.method_options, "temperature": 2.0}}, "'temperature': 2.0.* and was .*'temperature': 1.0"),
+    ):
+        kept.write_text(dataclasses.replace(config, **changes).to_yaml())
+        with pytest.raises(ConfigError, match=told):
+            resume(config.folder)
+    (tmp_path / "elsewhere").mkdir()
+    teacher = shutil.move(models[0], tmp_path / "elsewhere")
+    kept.write_text(dataclasses.replace(config, method_options={**config.method_options, "teacher": (str(teacher),)}).to_yaml())
+    assert resume(config.folder).best_epoch >= 1
+
+
 def test_another_teacher_cannot_take_over(settings: Settings, models: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     kill_at(monkeypatch, 0, 1)
     with pytest.raises(Killed):

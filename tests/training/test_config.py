@@ -13,7 +13,7 @@ import torch
 import yaml
 
 from evenface.errors import ConfigError
-from evenface.training.config import PRESETS, TrainConfig, from_dict, load_config
+from evenface.training.config import PRESETS, TrainConfig, from_dict, lasting, load_config
 
 
 def test_yaml_brings_back_every_setting(tmp_path: Path) -> None:
@@ -113,6 +113,17 @@ def test_the_folder_is_named_after_what_is_trained() -> None:
     assert TrainConfig(method="rbcf", model="resnet18", seed=3).folder == Path("runs/synthetic-rbcf-resnet18-s3")
     assert TrainConfig(method="my/own.py:Best").folder == Path("runs/synthetic-own-resnet18-s0")
     assert TrainConfig(output="x/y").folder == Path("x/y")
+
+
+def test_what_a_run_keeps_to_its_end_is_told_without_places() -> None:
+    def of(place: str, **changes: Any) -> dict[str, Any]:
+        paths: dict[str, Any] = {name: f"{place}/{name}" for name in ("data_dir", "unlabelled", "exclude", "init", "output")}
+        return lasting(TrainConfig(method=f"{place}/own.py:Best", method_options={"teacher": (f"{place}/t", "u"), "k": 2}, **paths, **changes))
+
+    assert of("a") == of("b/c", device="cuda", workers=3, store="stream", save_minutes=1, tensorboard=True, watch=2)
+    told = {"method": "own.py:Best", "init": "init", "method_options": {"teacher": ["t", "u"], "k": 2}, "seed": 0}
+    assert told.items() <= of("a").items()
+    assert of("a") != of("a", precision="bf16")
 
 
 def test_settings_need_no_torch() -> None:

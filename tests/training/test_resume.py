@@ -8,6 +8,7 @@ import io
 import json
 import os
 import random
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -180,11 +181,47 @@ def test_other_votes(settings: Settings, tiny_set: Path, tmp_path: Path, at_step
         resume(config.folder)
 
 
-@pytest.mark.parametrize("changes", [{"model": "test_convnext"}, {"ema": 0.9}, {"optimizer": "sgd"}])
-def test_other_settings(stopped: TrainConfig, changes: dict[str, Any]) -> None:
-    with_changes(stopped, **changes)
-    with pytest.raises(ModelError, match=r"does not fit the settings in config.yaml"):
+OTHER: dict[str, Any] = {
+    "seed": 1, "batch_size": 4, "lr": 1.0, "epochs": 3, "method": "rbc", "method_options": {"cls_views": "both"}, "optimizer": "sgd",
+    "model": "test_convnext", "ema": 0.9, "precision": "bf16", "protocol": "paper", "init": "start", "val_fraction": 0.2,
+}  # fmt: skip
+
+
+def test_other_settings_are_named(stopped: TrainConfig, whole: Path) -> None:
+    for name, value in OTHER.items():
+        with_changes(stopped, **{name: value})
+        told = f"config.yaml is not as this run began: {name} is {value!r} and was {getattr(stopped, name)!r}. Put back"
+        with pytest.raises(ConfigError, match=re.escape(told)):
+            resume(stopped.folder)
+    with_changes(stopped, seed=1, lr=0.5)
+    with pytest.raises(ConfigError, match=r"lr is 0\.5 and was 0\.001; seed is 1 and was 0"):
         resume(stopped.folder)
+    finished = Path(shutil.copytree(whole, stopped.folder.parent / "finished"))
+    with_changes(dataclasses.replace(stopped, output=str(finished)), epochs=3)
+    with pytest.raises(ConfigError, match="epochs is 3 and was 2"):
+        resume(finished)
+
+
+def test_what_changes_no_number_may_differ(stopped: TrainConfig, whole: Path, assert_same: Callable[..., None], tiny_set: Path) -> None:
+    (stopped.folder.parent / "moved").mkdir()
+    data = shutil.copy(tiny_set, stopped.folder.parent / "moved" / "faces.parquet")
+    folder = Path(shutil.move(stopped.folder, stopped.folder.parent / "moved" / "run"))
+    changed = dataclasses.replace(stopped, output=str(folder))
+    with_changes(changed, data_dir=str(data), workers=2, store="stream", save_minutes=0.0, device="auto")
+    resume(folder)
+    assert_same(whole, folder)
+
+
+def test_a_state_of_an_earlier_evenface_tells_no_settings(stopped: TrainConfig) -> None:
+    state = torch.load(stopped.folder / "last.ckpt", weights_only=True)
+    del state["settings"]
+    torch.save(state, stopped.folder / "last.ckpt")
+    for changes in ({"model": "test_convnext"}, {"ema": 0.9}, {"optimizer": "sgd"}):
+        with_changes(stopped, **changes)
+        with pytest.raises(ModelError, match=r"does not fit the settings in config.yaml"):
+            resume(stopped.folder)
+    with_changes(stopped, seed=1)
+    assert resume(stopped.folder).best_epoch in (1, 2)
 
 
 def test_the_start_is_what_the_run_began_with(

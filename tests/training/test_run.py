@@ -249,6 +249,9 @@ def test_a_second_view_that_nobody_asks_for_is_refused(settings: Any) -> None:
 def test_a_run_that_began_with_such_a_view_goes_on(settings: Any) -> None:
     config = settings(epochs=1)
     train(config)
+    state = torch.load(config.folder / "last.ckpt", weights_only=True)
+    state["settings"] |= {"view": "erase", "epochs": 2}
+    torch.save(state, config.folder / "last.ckpt")
     (config.folder / "config.yaml").write_text(dataclasses.replace(config, view="erase", epochs=2).to_yaml())
     assert resume(config.folder).folder == config.folder
 

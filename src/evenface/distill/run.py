@@ -33,7 +33,7 @@ from evenface.training.config import TrainConfig, load_config
 from evenface.training.folder import hold, require_new
 from evenface.training.judge import Judge
 from evenface.training.loop import Loop
-from evenface.training.run import build_loop, check_same, fabric_for, normalisation, open_split, sayer, start
+from evenface.training.run import build_loop, check_same, check_settings, fabric_for, normalisation, open_split, sayer, start
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +68,7 @@ def resume(folder: str | os.PathLike[str], *, command: Sequence[str] = (), conso
     """Goes on with a distillation, to the same final weights as if it had never stopped; a finished one stays as it is.
 
     Raises:
-        ConfigError: no run folder, or that of a training.
+        ConfigError: no run folder, that of a training, or a setting in its config.yaml that is not the one it began with.
         ModelError: no state, a damaged one, one of other data, or another teacher than it began with.
         TrainingError: as `distill`, or another process is at it in the folder.
     """
@@ -77,6 +77,7 @@ def resume(folder: str | os.PathLike[str], *, command: Sequence[str] = (), conso
     options = options_of(config)
     with hold(path):
         saved = load_state(path / "last.ckpt")
+        check_settings(saved, config)
         done = saved["state"]
         if done["epoch"] >= config.epochs:
             sayer(console)(f"finished  all {config.epochs} epochs of {path} were done before; nothing to go on with")

@@ -33,8 +33,8 @@ from evenface.models.init import model_folder_of
 from evenface.study.plan import Run, matter, starts_from_file
 from evenface.study.recipe import check_one_set
 from evenface.study.schedule import Say
-from evenface.study.state import PLACED, minutes, state_of
-from evenface.training.config import TrainConfig
+from evenface.study.state import minutes, state_of
+from evenface.training.config import PLACED, TrainConfig
 from evenface.zoo import KEPT, sha256_of
 
 

@@ -21,11 +21,7 @@ from typing import Any
 from evenface.errors import ConfigError, unknown_name
 from evenface.study.recipe import PLACES, Recipe, check_seeds
 from evenface.study.settings import config_of
-from evenface.training.config import TrainConfig, resolved
-
-
-IDLE = ("output", "device", "workers", "store", "save_minutes", "tensorboard", "watch")
-"""Settings that change no number of a run (or only its last digits, as another device does)."""
+from evenface.training.config import IDLE, TrainConfig, resolved
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,12 +13,8 @@ from evenface.evaluation.records import Scoring
 from evenface.runs import is_scored
 from evenface.study.plan import Run, matter
 from evenface.training import checkpoint
-from evenface.training.config import load_config
+from evenface.training.config import PLACED, load_config
 from evenface.zoo import KEPT
-
-
-PLACED = ("data_dir", "unlabelled", "exclude", "init", "method")
-"""Settings of which a run folder keeps the whole path."""
 
 
 @dataclasses.dataclass(frozen=True)

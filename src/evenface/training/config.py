@@ -206,6 +206,28 @@ def resolved(config: TrainConfig) -> TrainConfig:
     return dataclasses.replace(config, **whole)
 
 
+IDLE = ("output", "device", "workers", "store", "save_minutes", "tensorboard", "watch")
+"""Settings that change no number of a run (or only its last digits, as another device does)."""
+
+PLACED = ("data_dir", "unlabelled", "exclude", "init", "method")
+"""Settings of which a run folder keeps the whole path."""
+
+
+def lasting(config: TrainConfig) -> dict[str, Any]:
+    """The settings that a run keeps to its end, in plain types. Of a path the name only, for it may be moved; the faces tell whether the
+    data are the same.
+    """
+    kept = {name: value for name, value in dataclasses.asdict(config).items() if name not in (*IDLE, "data_dir")}
+    kept |= {name: _without_place(kept[name]) for name in PLACED if name in kept}
+    return {**kept, "method_options": {name: _without_place(value) for name, value in config.method_options.items()}}  # teachers
+
+
+def _without_place(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_without_place(each) for each in value]
+    return Path(value).name if isinstance(value, str) else value
+
+
 def load_config(path: Path) -> TrainConfig:
     """Reads a run's `config.yaml`."""
     try:

@@ -32,7 +32,7 @@ from evenface.files import write_text
 from evenface.methods.base import Method, Picture
 from evenface.models.classifier import Classifier
 from evenface.training.checkpoint import save_state
-from evenface.training.config import TrainConfig
+from evenface.training.config import TrainConfig, lasting
 from evenface.training.folder import RunFolder, fingerprint
 from evenface.training.judge import Judge
 from evenface.training.optim import lr_factor
@@ -292,6 +292,7 @@ class Loop:
             "trainee": self.plain.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
+            "settings": lasting(self.config),
             "class_names": list(self.train.manifest.class_names),
             "ids": self.folder.fingerprint,
             "votes": self.folder.votes,

@@ -33,7 +33,7 @@ from evenface.methods.base import Method, Picture, Setting
 from evenface.models.classifier import Classifier, build_classifier
 from evenface.models.init import load_init, take_normalisation
 from evenface.training.checkpoint import load_state
-from evenface.training.config import TrainConfig, load_config, resolved
+from evenface.training.config import TrainConfig, lasting, load_config, resolved
 from evenface.training.data import LEFT_OUT_BY, load_manifest, selection_split
 from evenface.training.folder import RunFolder, fingerprint, hold, require_new
 from evenface.training.judge import ByExpressions, Judge
@@ -77,7 +77,7 @@ def resume(folder: str | os.PathLike[str], *, command: Sequence[str] = (), conso
     """Goes on with a run from its last saved state, to the same final weights as if it had never stopped; a finished run stays as it is.
 
     Raises:
-        ConfigError: no run folder.
+        ConfigError: no run folder, or a setting in its config.yaml that is not the one it began with.
         ModelError: no state, a damaged one, or one of other data or classes.
         TrainingError: as `train`, or another process is training in the folder.
     """
@@ -85,6 +85,7 @@ def resume(folder: str | os.PathLike[str], *, command: Sequence[str] = (), conso
     config = dataclasses.replace(load_config(path / "config.yaml"), output=str(path))
     with hold(path):
         saved = load_state(path / "last.ckpt")
+        check_settings(saved, config)
         done = saved["state"]
         if done["epoch"] >= config.epochs:
             if int(os.environ.get("RANK", 0)) == 0:
@@ -366,6 +367,21 @@ def _pool(
     pool = open_split(read_unlabelled(config.unlabelled, manifest.class_names), "train", config, device, say)
     say(f"unlabelled  {len(pool):,} faces of {config.unlabelled}")
     return pool
+
+
+def check_settings(saved: dict[str, Any], config: TrainConfig) -> None:
+    """Refuses to go on with other settings than a run began with; a state of an earlier evenface does not tell them.
+
+    Raises:
+        ConfigError: names those that differ.
+    """
+    now = lasting(config)
+    was = {**now, **saved["settings"]} if "settings" in saved else now
+    if changed := [f"{name} is {value!r} and was {was[name]!r}" for name, value in now.items() if was[name] != value]:
+        raise ConfigError(
+            f"{config.folder / 'config.yaml'} is not as this run began: {'; '.join(changed)}. Put back what it was, or start a new run "
+            "with another -o/--output."
+        )
 
 
 def check_same(saved: dict[str, Any], folder: RunFolder, manifest: Manifest, pool: FaceStore | None = None) -> None:
