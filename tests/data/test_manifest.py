@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -10,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from evenface.data.manifest import IMAGE_TYPE, Manifest, build, take_rows
+from evenface.data.table import read_table
 from evenface.errors import DataError, LabelError, StorageError
 
 
@@ -114,6 +116,40 @@ def test_foreign_and_broken_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "broken.parquet").write_bytes(b"nothing")
     with pytest.raises(DataError, match="cannot be read as Parquet"):
         Manifest.load(tmp_path / "broken.parquet")
+
+
+WHOLE = {"class_names": ["fear"], "name": "x", "root": None, "notes": [], "licence": "unknown", "alignment": None}
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        "{",
+        "[]",
+        "5",
+        "null",
+        *(json.dumps({k: v for k, v in WHOLE.items() if k != key}) for key in ("class_names", "name", "root", "notes")),
+    ]
+    + [json.dumps({**WHOLE, **other}) for other in ({"class_names": 3}, {"root": 3}, {"notes": None}, {"class_names": [["fear"]]})],
+)
+@pytest.mark.parametrize("read", [Manifest.load, read_table])
+def test_damaged_metadata_are_told(tmp_path: Path, make: Callable[..., Manifest], meta: str, read: Callable[..., Manifest]) -> None:
+    path = tmp_path / "faces.parquet"
+    table = make({"train": {"fear": 2}}).table
+    pq.write_table(table.replace_schema_metadata({b"evenface": meta.encode()}), path)
+    with pytest.raises(DataError, match=r"faces.parquet has damaged metadata of evenface \(\w+\); write it anew"):
+        read(path)
+    pq.write_table(table.drop_columns("id").replace_schema_metadata({b"evenface": json.dumps(WHOLE).encode()}), path)
+    with pytest.raises(DataError, match="missing: id"):
+        read(path)
+
+
+@pytest.mark.parametrize("meta", ["5", '{"prepared": "0", "class_names": ["fear"]}'])
+def test_damaged_metadata_of_a_shard_are_told(tmp_path: Path, make: Callable[..., Manifest], meta: str) -> None:
+    table = make({"train": {"fear": 2}}).table.replace_schema_metadata({b"evenface": meta.encode()})
+    pq.write_table(table, tmp_path / "train-00000.parquet")
+    with pytest.raises(DataError, match="damaged metadata of evenface"):
+        read_table(tmp_path)
 
 
 def test_image_bytes_from_table_and_file(tmp_path: Path, make: Callable[..., Manifest]) -> None:

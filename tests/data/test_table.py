@@ -79,6 +79,55 @@ def test_hugging_face_parquet(tmp_path: Path) -> None:
     assert m.image_bytes(0) == b"x"
 
 
+def test_pictures_as_plain_bytes(tmp_path: Path, picture: Picture) -> None:
+    files = [picture(tmp_path / f"{i}.png", seed=i).read_bytes() for i in range(3)]
+    rest = {"label": ["happy", "fear", "fear"], "split": ["train", "train", "test"]}
+    for number, kind in enumerate((pa.binary(), pa.large_binary())):
+        for name, more in (("image", {}), ("img", {}), ("image", {"file_name": ["a", "b", "c"]})):
+            pq.write_table(pa.table({name: pa.array(files, kind), **rest, **more}), tmp_path / "own.parquet")
+            m = read_table(tmp_path / "own.parquet")
+            assert [m.image_bytes(row) for row in range(3)] == files
+            assert m.ids() == ["own-000000", "own-000001", "own-000002"]
+            assert m.table.schema.field("image").type == IMAGE_TYPE, number
+    paths = pa.array([f"{i}.png" for i in range(3)]).cast(pa.binary())  # as some tools write text
+    pq.write_table(pa.table({"image": paths, **rest}), tmp_path / "own.parquet")
+    m = read_table(tmp_path / "own.parquet")
+    assert [m.image_bytes(row) for row in range(3)] == files
+    pq.write_table(pa.table({"image": [files[0], None, files[2]], **rest}), tmp_path / "own.parquet")
+    with pytest.raises(DataError, match="neither image bytes nor a path"):
+        read_table(tmp_path / "own.parquet")
+
+
+@pytest.mark.parametrize("image", [[[1, 2], [3]], [{"pixels": [1]}, {"pixels": [2]}]], ids=["lists", "structs"])
+def test_pictures_as_numbers_are_refused(tmp_path: Path, image: list[Any]) -> None:
+    pq.write_table(pa.table({"image": image, "label": ["happy", "fear"], "split": ["train", "train"]}), tmp_path / "own.parquet")
+    with pytest.raises(DataError, match=r"column 'image' holds .*; write into it paths, the bytes of|neither image bytes nor a path"):
+        read_table(tmp_path / "own.parquet")
+
+
+NAMELESS = [b"{", b"[]", b"5", b"null", b'{"info": 3}', b'{"info": {"features": {"label": []}}}', *(
+    json.dumps({"info": {"features": {"label": {"names": names}}}}).encode() for names in ({"0": "fear"}, "fear", [1, 2], [])
+)]  # fmt: skip
+
+
+@pytest.mark.parametrize("meta", NAMELESS)
+def test_labels_as_numbers_beside_metadata_that_do_not_name_them(faces: Path, meta: bytes) -> None:
+    table = pa.table({"path": ["a/1.jpg", "b/3.jpg"], "label": [0, 1], "split": ["train", "train"]})
+    pq.write_table(table.replace_schema_metadata({b"huggingface": meta}), faces / "own.parquet")
+    with pytest.raises(LabelError, match="the labels are numbers, and nothing says which is which; write the class names into 'label'"):
+        read_table(faces / "own.parquet")
+
+
+def test_a_table_without_rows(tmp_path: Path) -> None:
+    columns = {name: pa.array([], pa.string()) for name in ("file_name", "label", "split")}
+    pq.write_table(pa.table(columns), tmp_path / "own.parquet")
+    (tmp_path / "own.csv").write_text("file_name,label,split\n")
+    build({"id": [], "split": [], "label": [], "image": []}, ("fear",), name="none").save(tmp_path / "saved.parquet")
+    for name in ("own.parquet", "own.csv", "saved.parquet"):
+        with pytest.raises(DataError, match=rf"{name} has no rows"):
+            read_table(tmp_path / name)
+
+
 def test_boxes_that_are_text(faces: Path) -> None:
     rows = zip(["box", '"[10, 10, 60, 60]"', "1 2.5 3 4", "", '"(0,0,5,6)"'], CSV.splitlines(), strict=True)
     (faces / "manifest.csv").write_text("\n".join(f"{box},{line}" for box, line in rows))

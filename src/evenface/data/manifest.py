@@ -177,7 +177,7 @@ class Manifest:
         """Reads back what `save` wrote. For Parquet or CSV from elsewhere see `evenface.data.table`.
 
         Raises:
-            DataError: no such file, or two such files put together, with faces that stand twice.
+            DataError: no such file, one whose metadata are damaged, or two such files put together, with faces that stand twice.
         """
         try:
             table = pq.read_table(path)
@@ -186,17 +186,21 @@ class Manifest:
         meta = (table.schema.metadata or {}).get(_META_KEY)
         if meta is None:
             raise DataError(f"{path} was not written by evenface; read it as a data set: --dataset manifest --data-dir {path}")
-        fields = json.loads(meta)
-        require_unique(table, str(path))
-        return cls(
-            table.replace_schema_metadata(None),
-            tuple(fields["class_names"]),
-            fields["name"],
-            Path(fields["root"]) if fields["root"] else None,
-            tuple(fields["notes"]),
-            fields["licence"],
-            fields.get("alignment"),
-        )
+        try:
+            fields = json.loads(meta)
+            found = cls(
+                table.replace_schema_metadata(None),
+                tuple(fields["class_names"]),
+                fields["name"],
+                Path(fields["root"]) if fields["root"] else None,
+                tuple(fields["notes"]),
+                fields["licence"],
+                fields.get("alignment"),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"{path} has damaged metadata of evenface ({type(error).__name__}); write it anew.") from error
+        require_unique(found.table, str(path))
+        return found
 
 
 def build(

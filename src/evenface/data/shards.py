@@ -143,7 +143,7 @@ def _prepared(path: Path) -> dict[str, Any] | None:
         meta = json.loads((pq.read_schema(path).metadata or {}).get(_META, b"{}"))
     except (pa.ArrowInvalid, OSError, ValueError):
         return None
-    return meta if "prepared" in meta else None
+    return meta if isinstance(meta, dict) and {"prepared", "class_names", "name", "notes", "licence", "alignment"} <= meta.keys() else None
 
 
 def read_shards(folder: Path, files: Sequence[Path]) -> Manifest:

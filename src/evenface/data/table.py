@@ -3,15 +3,16 @@
     file_name,label,split,subject
     a/001.jpg,happy,train,p07            ->  read_table("faces/manifest.csv")
 
-Needed columns: the image (`file_name`, `path`, `image` ...: a path from the table's folder, or in Parquet the struct of `bytes` and
-`path` that Hugging Face writes), `label` (any name that `evenface.labels.canonical` knows) and `split`. A folder may be given that
-holds `manifest.parquet`, `manifest.csv` or a Parquet file (or shards) per split, where the file name is the split. A `box` may be text,
-such as "10 10 60 60"; `soft` is checked; all other columns are kept as they are. What `Manifest.save` or `evenface data prepare` wrote is
-read back whole.
+Needed columns: the image (`file_name`, `path`, `image` ...: a path from the table's folder, or in Parquet the encoded picture or the struct
+of `bytes` and `path` that Hugging Face writes), `label` (any name that `evenface.labels.canonical` knows) and `split`. A folder may be
+given that holds `manifest.parquet`, `manifest.csv` or a Parquet file (or shards) per split, where the file name is the split. A `box`
+may be text, such as "10 10 60 60"; `soft` is checked; all other columns are kept as they are. What `Manifest.save` or
+`evenface data prepare` wrote is read back whole.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -50,8 +51,8 @@ def read_table(root: str | Path, *, classes: int = 7) -> Manifest:
         classes: not used, the table says it; here because every reader takes it.
 
     Raises:
-        DataError: no table, a column or a split missing, an id or a column twice, a value that is no id, no box or no vote distribution,
-            more than 1 % of the files missing, a class without a train image, a set that is not prepared to its end.
+        DataError: no table, one without rows, a column or a split missing, an id or a column twice, a value that is no id, no box or no
+            vote distribution, more than 1 % of the files missing, a class without a train image, a set that is not prepared to its end.
         LabelError: a label that nobody knows; the message has its rows and the nearest name.
     """
     path = Path(root)
@@ -62,7 +63,7 @@ def read_table(root: str | Path, *, classes: int = 7) -> Manifest:
     if path.is_dir() and is_prepared([file for _, file in files]):
         return read_shards(files[0][1].parent, [file for _, file in files])
     if len(files) == 1 and _is_ours(files[0][1]):
-        return Manifest.load(files[0][1])
+        return _require_rows(Manifest.load(files[0][1]), path)
     parts = [_rows(file, split) for split, file in files]
     if len({name for part in parts for name in part["id"].to_pylist()}) < sum(map(len, parts)):
         parts = [_by_row(part, file) for part, (_, file) in zip(parts, files, strict=True)]
@@ -75,7 +76,13 @@ def read_table(root: str | Path, *, classes: int = 7) -> Manifest:
     if "soft" in table.column_names:
         for part, (_, file) in zip(parts, files, strict=True):
             _require_soft(part, names, file)
-    return require_every_class(Manifest(table, names, path.resolve().stem, folder, notes))
+    return require_every_class(_require_rows(Manifest(table, names, path.resolve().stem, folder, notes), path))
+
+
+def _require_rows(manifest: Manifest, path: Path) -> Manifest:
+    if not len(manifest):
+        raise DataError(f"{path} has no rows; a row per face is needed.")
+    return manifest
 
 
 def _is_ours(path: Path) -> bool:
@@ -105,19 +112,19 @@ def _files(folder: Path) -> list[tuple[str | None, Path]]:
 def _rows(path: Path, split: str | None) -> pa.Table:
     """One file's table with our columns first: id, split, label, image."""
     table = _load(path)
-    held = "image" in table.column_names and pa.types.is_struct(table["image"].type)
+    held = "image" in table.column_names and (pa.types.is_struct(table["image"].type) or _is_binary(table["image"].type))
     image_name = "image" if held else _pick(table, IMAGE_COLUMNS, path, "the image")
     label_name = _pick(table, LABEL_COLUMNS, path, "the label")
     if split is None and "split" not in table.column_names:
         raise DataError(f"{path} has no column 'split'; add one with train, validation or test on each row.")
     splits = _splits(table["split"].to_pylist(), path) if split is None else [split] * len(table)
     labels = _labels(_label_values(table, label_name, path), path)
-    image = table[image_name]
+    image = _images(table[image_name], image_name, path)
+    names: list[str | None]
     if pa.types.is_struct(image.type):
-        image = image.cast(IMAGE_TYPE) if image.type != IMAGE_TYPE else image
-        names: list[str | None] = pc.struct_field(image, "path").to_pylist()
+        names = pc.struct_field(image, "path").to_pylist()
     else:
-        names = image.cast(pa.string()).to_pylist()
+        names = image.to_pylist()
         if any(name is None for name in names):
             raise DataError(f"{path}: row {names.index(None) + 1} names no image.")
         names = _from_windows(names, path.parent)
@@ -140,6 +147,22 @@ def _rows(path: Path, split: str | None) -> pa.Table:
     columns |= {name: _boxes(table[name], path) if name == "box" else table[name] for name in rest}
     found = pa.table(columns)
     return found if "id" in table.column_names else found.replace_schema_metadata({_IDS: _OF_PICTURES})
+
+
+def _images(column: pa.ChunkedArray, name: str, path: Path) -> pa.ChunkedArray | pa.Array:
+    """As our struct, or as text where they are paths; bytes that are no text are encoded pictures."""
+    with contextlib.suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError):
+        return column.cast(IMAGE_TYPE if pa.types.is_struct(column.type) else pa.string())
+    if not _is_binary(column.type):
+        raise DataError(
+            f"{path}: the column '{name}' holds {column.type}; write into it paths, the bytes of a PNG or JPEG file, or structs of "
+            "`bytes` and `path`."
+        )
+    return pa.array([{"bytes": picture, "path": None} for picture in column.to_pylist()], type=IMAGE_TYPE)
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
 def _boxes(column: pa.ChunkedArray, path: Path) -> pa.ChunkedArray | pa.Array:
@@ -215,9 +238,11 @@ def _label_values(table: pa.Table, column: str, path: Path) -> list[str | None]:
     texts = [None if v is None else str(v) for v in values]
     if not any(text is not None and text.strip().isdecimal() for text in texts):
         return texts
-    info = json.loads((table.schema.metadata or {}).get(b"huggingface", b"{}"))
-    names = info.get("info", {}).get("features", {}).get(column, {}).get("names")
-    if not names or not pa.types.is_integer(table[column].type):
+    names: Any = []
+    with contextlib.suppress(ValueError, LookupError, TypeError):  # without such metadata, or with others
+        names = json.loads((table.schema.metadata or {})[b"huggingface"])["info"]["features"][column]["names"]
+    named = isinstance(names, list) and len(names) > 0 and all(isinstance(name, str) for name in names)
+    if not named or not pa.types.is_integer(table[column].type):
         raise LabelError(f"{path}: the labels are numbers, and nothing says which is which; write the class names into '{column}'.")
     return [None if v is None or not 0 <= v < len(names) else names[v] for v in values]
 
