@@ -185,6 +185,16 @@ def test_cuda_without_cuda(cli: Any, faces: Path, trained: Path) -> None:
     cli("evaluate", trained, "--device", "cuda:1").refused(2, "Device 'cuda:1' was asked for")
 
 
+def test_flags_that_do_nothing(cli: Any) -> None:
+    cli("train", "--preset", "tiny", "--lr-gamma", 0.8).refused(2, "--lr-gamma does nothing without --schedule exponential; leave it out")
+    cli("train", "--imbalance-reading", "B").refused(2, "--imbalance-reading does nothing without --imbalance; leave it out")
+    cli("distill", "--teacher", "dlib-face", "--lr-gamma", 0.8).refused(2, "--lr-gamma does nothing without --schedule exponential")
+    file = Path("settings.yaml")
+    file.write_text("lr_gamma: 0.8\nimbalance_reading: B\nschedule: cosine\n")
+    for words in (("-c", file), ("--preset", "tiny", "--lr-gamma", 0.9), ("--imbalance-reading", "A"), ("--lr-gamma", 0.8)):
+        assert cli("train", *words, "--print-config").code == 0
+
+
 # -------------------- runs
 
 

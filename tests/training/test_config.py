@@ -13,7 +13,7 @@ import torch
 import yaml
 
 from evenface.errors import ConfigError
-from evenface.training.config import PRESETS, TrainConfig, from_dict, lasting, load_config
+from evenface.training.config import PRESETS, TrainConfig, check_idle, from_dict, lasting, load_config
 
 
 def test_yaml_brings_back_every_setting(tmp_path: Path) -> None:
@@ -92,6 +92,25 @@ def test_bad_values(setting: str, value: Any, message: str) -> None:
         from_dict({setting: value}, "x.yaml")
 
 
+@pytest.mark.parametrize(
+    ("settings", "needs"),
+    [
+        ({"lr_gamma": 0.8, "schedule": "cosine"}, "--lr-gamma .* --schedule exponential"),
+        ({"imbalance_reading": "B"}, "-reading .* --imbalance;"),
+    ],
+)
+def test_settings_that_do_nothing(settings: dict[str, Any], needs: str, tmp_path: Path) -> None:
+    config = TrainConfig(**settings)
+    with pytest.raises(ConfigError, match=rf"{needs}.* leave it out"):
+        check_idle(config, settings)
+    check_idle(config, ["schedule"])  # of a file, where it may stand for others
+    (tmp_path / "config.yaml").write_text(config.to_yaml())
+    assert load_config(tmp_path / "config.yaml") == config
+    name = next(iter(settings))
+    check_idle(dataclasses.replace(config, **{name: getattr(TrainConfig, name)}), settings)
+    check_idle(dataclasses.replace(config, schedule="exponential", imbalance=2.0), settings)
+
+
 def test_torch_takes_the_largest_seed() -> None:
     config = TrainConfig(seed=2**63 - 1)
     assert torch.Generator().manual_seed(config.seed).initial_seed() == 2**63 - 1
@@ -118,7 +137,9 @@ def test_the_folder_is_named_after_what_is_trained() -> None:
 def test_what_a_run_keeps_to_its_end_is_told_without_places() -> None:
     def of(place: str, **changes: Any) -> dict[str, Any]:
         paths: dict[str, Any] = {name: f"{place}/{name}" for name in ("data_dir", "unlabelled", "exclude", "init", "output")}
-        return lasting(TrainConfig(method=f"{place}/own.py:Best", method_options={"teacher": (f"{place}/t", "u"), "k": 2}, **paths, **changes))
+        return lasting(
+            TrainConfig(method=f"{place}/own.py:Best", method_options={"teacher": (f"{place}/t", "u"), "k": 2}, **paths, **changes)
+        )
 
     assert of("a") == of("b/c", device="cuda", workers=3, store="stream", save_minutes=1, tensorboard=True, watch=2)
     told = {"method": "own.py:Best", "init": "init", "method_options": {"teacher": ["t", "u"], "k": 2}, "seed": 0}

@@ -21,7 +21,7 @@ from pathlib import Path
 from evenface.cli.flags import add_fields
 from evenface.distill.config import DEFAULTS, NOT_OFFERED, DistillOptions, make_config
 from evenface.errors import ConfigError
-from evenface.training.config import TrainConfig
+from evenface.training.config import TrainConfig, check_idle
 
 
 def parse(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Namespace:
@@ -43,6 +43,7 @@ def parse(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Nam
     if words or args.teacher:
         options = DistillOptions(**{name: value for name, value in given.items() if name in own})
         args.settings = make_config({name: value for name, value in given.items() if name not in own}, options)
+        check_idle(args.settings, given)
     return args
 
 

@@ -20,7 +20,7 @@ from typing import Any
 from evenface.cli.flags import add_fields
 from evenface.distill.config import METHOD as TAUGHT
 from evenface.errors import ConfigError, unknown_name
-from evenface.training.config import PRESETS, TrainConfig, from_dict, load_config
+from evenface.training.config import PRESETS, TrainConfig, check_idle, from_dict, load_config
 
 
 def parse(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Namespace:
@@ -66,6 +66,7 @@ def parse(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Nam
     values = {name: getattr(args, name) for name in (f.name for f in dataclasses.fields(TrainConfig)) if hasattr(args, name)}
     options = {**options, **{name: getattr(args, name) for name in own if hasattr(args, name)}}
     args.settings = from_dict({**base, **values, "method_options": options}, str(first.config or "settings"))
+    check_idle(args.settings, values)
     _check_options(args.settings)
     return args
 

@@ -11,6 +11,7 @@ import math
 import os
 import types
 import typing
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -192,6 +193,22 @@ def _range(low: float, high: float) -> str:
     if high == math.inf:
         return least
     return f"{least} and " + ("less than 1" if high == _BELOW_1 else f"at most {high}")
+
+
+def check_idle(config: TrainConfig, given: Iterable[str]) -> None:
+    """Refuses settings that do nothing beside the others. Those that stand in a file may do so: it was written for other ones, too.
+
+    Args:
+        given: the names of those that a person has just chosen.
+
+    Raises:
+        ConfigError: says what it needs.
+    """
+    idle = {"lr_gamma": "--schedule exponential"} if config.schedule != "exponential" else {}
+    idle |= {"imbalance_reading": "--imbalance"} if config.imbalance is None else {}
+    for name in given:
+        if name in idle and getattr(config, name) != getattr(TrainConfig, name):
+            raise ConfigError(f"{_flag(name)} does nothing without {idle[name]}; leave it out.")
 
 
 def resolved(config: TrainConfig) -> TrainConfig:
