@@ -54,7 +54,7 @@ def test_csv_lists(tmp_path: Path, picture: Picture, classes: int, headers: tupl
     assert m.table["valence"].to_pylist()[0] == -0.25
     assert m.table["arousal"].to_pylist()[0] == 0.5
     contempt = "3 contempt, " if classes == 7 else ""
-    assert m.notes[1] == f"Dropped: {contempt}2 no face, 2 none, 2 uncertain."
+    assert m.notes[1] == f"Left out: {contempt}2 no face, 2 none, 2 uncertain."
 
 
 def test_csv_lists_in_their_own_folder_and_null_values(tmp_path: Path, picture: Picture) -> None:
@@ -93,7 +93,7 @@ def test_class_folders(tmp_path: Path, picture: Picture, classes: int, names: di
     m = read_affectnet(tmp_path, classes=classes)
     check(m, classes)
     contempt = "3 contempt, " if classes == 7 else ""
-    assert m.notes[1] == f"Dropped: {contempt}2 no face, 2 none, 2 uncertain."
+    assert m.notes[1] == f"Left out: {contempt}2 no face, 2 none, 2 uncertain."
     assert ("official validation set is the test split" in m.notes[0]) == (second == "val")
     assert ("own `test`, not AffectNet's official one" in m.notes[0]) == (second == "test")
 

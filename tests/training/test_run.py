@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from rich.console import Console
 
 from evenface.data.manifest import Manifest
@@ -282,6 +283,31 @@ def test_a_list_of_faces_to_leave_out_says_what_it_did(settings: Settings, tmp_p
     )
     assert told in console.file.getvalue()  # type: ignore[attr-defined]
     assert told in json.loads((config.folder / "environment.json").read_text())["notes"]
+
+
+def test_faces_that_the_reader_left_out_are_told(settings: Settings, tiny_set: Path, tmp_path: Path) -> None:
+    whole = Manifest.load(tiny_set)
+    told = ("Left out: 3 contempt.", "1 of 300 images that the lists list are missing under x: 7.png; they were left out.")
+    untold = ("The images are those of aligned/.",)
+    whole.replace(whole.table, notes=(*untold, *told)).save(tmp_path / "noted.parquet")
+    console = Console(file=io.StringIO(), width=400)
+    train(settings(data_dir=str(tmp_path / "noted.parquet"), epochs=1), console=console)
+    said = [line.strip() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
+    assert set(told) <= set(said)
+    assert not set(untold) & set(said)
+
+
+def test_a_class_whose_only_training_face_cannot_be_read(settings: Settings, tmp_path: Path) -> None:
+    for split, count in (("train", 110), ("validation", 2)):
+        for label, n in (("anger", count), ("fear", 1)):
+            (tmp_path / "own" / split / label).mkdir(parents=True)
+            for i in range(n):
+                Image.new("RGB", (8, 8), (i, 0, 0)).save(tmp_path / "own" / split / label / f"{i}.png")
+    (tmp_path / "own" / "train" / "fear" / "0.png").write_bytes(b"broken")
+    config = settings(dataset="folder", data_dir=str(tmp_path / "own"), epochs=1)
+    with pytest.raises(DataError, match="No training face of fear can be read; repair the pictures, or add some"):
+        train(config)
+    assert not config.folder.exists()
 
 
 def test_a_job_of_several_slurm_tasks(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

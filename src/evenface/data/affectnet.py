@@ -96,7 +96,7 @@ def _manifest(root: Path, rows: list[Row], class_names: tuple[str, ...], what: s
     rows = [row for row, ok in zip(rows, there.tolist(), strict=True) if ok]
     notes = [of_test] if any(split == "test" for split, _, _, _ in rows) else []
     if dropped:
-        notes.append("Dropped: " + ", ".join(f"{count} {name}" for name, count in sorted(dropped.items())) + ".")
+        notes.append("Left out: " + ", ".join(f"{count} {name}" for name, count in sorted(dropped.items())) + ".")
     columns: dict[str, Any] = {
         "id": [file for _, file, _, _ in rows],
         "split": [split for split, _, _, _ in rows],

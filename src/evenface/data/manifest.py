@@ -68,7 +68,7 @@ class Manifest:
         class_names: canonical names; position = index used in training. `soft` rows follow this order.
         name: the data set's name, for reports.
         root: folder that relative image paths start from.
-        notes: what the reader dropped or decided, one sentence each.
+        notes: what the reader dropped or decided, one sentence each; a training shows those that say "left out".
         licence: of the images, for the model card.
         alignment: how the faces were cut out, the fields of `evenface.faces.alignment.Alignment`; None where that is not known.
     """

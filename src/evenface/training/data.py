@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,9 @@ from evenface.errors import ConfigError, DataError
 from evenface.training.config import TrainConfig
 
 
-LEFT_OUT_BY = "Left out by"
-"""How the note about `--exclude` begins."""
+def of_left_out(notes: Sequence[str]) -> list[str]:
+    """Those notes on a data set that tell of faces which were left out: missing files, other classes, `--exclude`."""
+    return [note for note in notes if "left out" in note.lower()]
 
 
 def load_manifest(config: TrainConfig) -> Manifest:
@@ -62,7 +64,7 @@ def without(manifest: Manifest, path: Path) -> Manifest:
     kept = manifest.take(np.flatnonzero(keep))
     before, after = ({s: sum(m.counts(s).values()) for s in manifest.splits} for m in (manifest, kept))
     fewer = ", ".join(f"{split} {before[split] - after[split]:,}" for split in before if after[split] < before[split])
-    note = f"{LEFT_OUT_BY} {path.name}: {fewer}."
+    note = f"Left out by {path.name}: {fewer}."
     if after.get("test", 0) < before.get("test", 0):
         note += " With fewer test faces it is another benchmark."
     if strange := sorted(drop.difference(manifest.ids())):

@@ -27,14 +27,14 @@ from evenface.data.strong import Strong, Weak
 from evenface.data.unlabelled import read_unlabelled
 from evenface.data.views import Augmentation, Augmenter
 from evenface.devices import channels_last_pays, resolve_device, resolve_precision
-from evenface.errors import ConfigError, ModelError
+from evenface.errors import ConfigError, DataError, ModelError
 from evenface.methods import create_method
 from evenface.methods.base import Method, Picture, Setting
 from evenface.models.classifier import Classifier, build_classifier
 from evenface.models.init import load_init, take_normalisation
 from evenface.training.checkpoint import load_state
 from evenface.training.config import TrainConfig, lasting, load_config, resolved
-from evenface.training.data import LEFT_OUT_BY, load_manifest, selection_split
+from evenface.training.data import load_manifest, of_left_out, selection_split
 from evenface.training.folder import RunFolder, fingerprint, hold, require_new
 from evenface.training.judge import ByExpressions, Judge
 from evenface.training.loop import Loop
@@ -132,6 +132,8 @@ def assemble(
     select_split = selection_split(config)
     stores = {name: open_split(manifest, name, config, fabric.device, say) for name in ("train", select_split)}
     counts = stores["train"].manifest.counts()
+    if empty := [name for name, n in counts.items() if n == 0]:
+        raise DataError(f"No training face of {' or '.join(empty)} can be read; repair the pictures, or add some.")
     seen_in = "train" if select_split == "test" else select_split  # what is watched leaves test alone
     if config.watch is not None:
         watched_rows(stores[seen_in].manifest, str(config.watch), config.data_seed)  # a wrong id is told before anything is made
@@ -168,9 +170,8 @@ def assemble(
         + f" faces at {config.img_size} px"
     )
     say(f"train     {', '.join(f'{label} {n:,}' for label, n in counts.items())}")
-    for note in manifest.notes:
-        if note.startswith(LEFT_OUT_BY):
-            say(f"          {note}")
+    for note in of_left_out(manifest.notes):
+        say(f"          {note}")
     say(f"model     {config.model}; {init['summary']}")
     say(f"method    {', '.join(f'{k} {v}' if k != 'name' else str(v) for k, v in method.describe().items())}")
     if method.uses_maps and model.backbone.grid == (1, 1):
