@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import io
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +20,7 @@ from PIL import Image
 from rich.console import Console
 
 from evenface.data.manifest import Manifest
-from evenface.errors import ConfigError, DataError, MissingExtra, TrainingError
+from evenface.errors import ConfigError, DataError, MissingExtra, ModelError, StorageError, TrainingError
 from evenface.methods import Setting, get_method
 from evenface.methods._options import parse
 from evenface.methods.ce import Ce, CeOptions
@@ -29,6 +31,7 @@ from evenface.training import run as run_module
 from evenface.training.checkpoint import load_state
 from evenface.training.config import TrainConfig, load_config
 from evenface.training.data import load_manifest
+from evenface.training.folder import RunFolder, hold
 from evenface.training.loop import Loop
 from evenface.training.run import resume, train
 from evenface.training.trainee import Trainee
@@ -82,7 +85,7 @@ def test_a_folder_that_exists_is_refused_before_the_data_are_read(settings: Sett
     monkeypatch.setattr("evenface.training.run.load_manifest", lambda config: pytest.fail("the data were read"))
     config.folder.mkdir()
     (config.folder / "notes.txt").write_text("mine")
-    with pytest.raises(ConfigError, match=r"exists already; remove it or choose another -o"):
+    with pytest.raises(ConfigError, match=r"^The folder .*/run exists already and is not empty; choose another -o/--output\.$"):
         train(config)
     (config.folder / "last.ckpt").write_bytes(b"")
     with pytest.raises(ConfigError, match=r"go on with it: evenface train --resume .*, or choose another -o"):
@@ -91,6 +94,11 @@ def test_a_folder_that_exists_is_refused_before_the_data_are_read(settings: Sett
     file.folder.write_text("")
     with pytest.raises(ConfigError, match=r"is a file"):
         train(file)
+    with pytest.raises(StorageError, match=r"file/run cannot be written \(Not a directory\)"):
+        train(settings(output="file/run"))
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != config.folder.parent)
+    with pytest.raises(StorageError, match=r"new cannot be written \(Permission denied\)"):
+        train(settings(output="new"))
 
 
 def test_an_empty_folder_is_taken(settings: Settings) -> None:
@@ -348,6 +356,82 @@ def test_a_folder_that_another_run_has_just_made_is_left_alone(settings: Setting
     with pytest.raises(ConfigError, match="exists already"):
         train(config)
     assert (config.folder / "config.yaml").read_text() == "of another process"
+
+
+@pytest.fixture
+def killed_early(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> TrainConfig:
+    """A run whose process was killed when its folder was made and nothing saved."""
+    config = settings(epochs=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "build_loop", lambda *_, **__: 1 / 0)
+        patch.setattr(RunFolder, "forget", lambda *_: None)
+        with pytest.raises(ZeroDivisionError):
+            train(config)
+    assert {path.name for path in config.folder.iterdir()} == {"config.yaml", "environment.json"}
+    return config
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_run_that_was_killed_before_its_first_state_is_started_anew(killed_early: TrainConfig) -> None:
+    folder = killed_early.folder
+    with pytest.raises(ModelError, match=r"no .*last\.ckpt to go on from, for nothing was saved .*; start it anew with the same command"):
+        resume(folder)
+    (folder / "tensorboard").mkdir()
+    (folder / "tensorboard" / "events").write_text("of before")
+    (folder / "study.log").write_text("told")
+    assert train(dataclasses.replace(killed_early, seed=1)).best_epoch == 1
+    assert load_config(folder / "config.yaml").seed == 1
+    assert not (folder / "tensorboard").exists()
+    assert (folder / "study.log").read_text() == "told"
+
+
+def test_what_another_process_has_just_begun_is_not_cleared(killed_early: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, plain = killed_early.folder, run_module.load_manifest
+    before, away = contents(folder), folder.with_name("away")
+    with hold(folder), pytest.raises(TrainingError, match=f"Another process is training in {folder} at this moment"):
+        train(killed_early)
+    assert contents(folder) == before
+    folder.rename(away)
+
+    def slowly(config: TrainConfig) -> Manifest:
+        away.rename(folder)  # another process begins while this one reads its data
+        others.enter_context(hold(folder))
+        return plain(config)
+
+    monkeypatch.setattr(run_module, "load_manifest", slowly)
+    with contextlib.ExitStack() as others, pytest.raises(TrainingError, match=f"Another process is training in {folder} at this moment"):
+        train(killed_early)
+    assert contents(folder) == before
+
+
+def test_a_new_run_is_kept_from_others_from_its_first_file_on(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, plain, tried = settings(epochs=1), run_module.build_loop, []
+
+    def disturbed(*args: Any, **given: Any) -> Loop:
+        tried.append(contents(config.folder))
+        with pytest.raises(TrainingError, match="Another process is training in"):
+            train(config)
+        assert contents(config.folder) == tried[0]
+        return plain(*args, **given)
+
+    monkeypatch.setattr(run_module, "build_loop", disturbed)
+    assert train(config).best_epoch == 1
+    assert len(tried) == 1
+
+
+def test_what_may_be_a_persons_or_in_use_is_not_cleared(killed_early: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = contents(killed_early.folder)
+    with monkeypatch.context() as patch:
+        patch.setattr("evenface.locks._lock", lambda *_, **__: None)  # a disk that knows no locks
+        with pytest.raises(ConfigError, match="exists already and is not empty; choose another"):
+            train(killed_early)
+    (killed_early.folder / "environment.json").unlink()
+    with pytest.raises(ConfigError, match="exists already and is not empty; choose another"):
+        train(killed_early)
+    assert contents(killed_early.folder) == {"config.yaml": before["config.yaml"]}
 
 
 def test_a_beta_that_cannot_work_is_told_before_the_data_are_read() -> None:

@@ -58,7 +58,7 @@ def distill(config: TrainConfig, *, command: Sequence[str] = (), console: Consol
         ConfigError: a setting that cannot work, or a run folder that exists.
         DataError, DeviceError, ModelError, MissingExtra: what the settings name is missing or does not fit.
         TrainingError: interrupted (the state is saved), or a loss that is not finite.
-        StorageError: a full disk.
+        StorageError: a full disk, or a run folder that cannot be written.
     """
     require_new(config.folder, DistillFolder.verb)
     return _run(with_whole_paths(config), None, command, console)
@@ -88,8 +88,6 @@ def resume(folder: str | os.PathLike[str], *, command: Sequence[str] = (), conso
 def _run(config: TrainConfig, saved: dict[str, Any] | None, command: Sequence[str], console: Console | None) -> DistillResult:
     with contextlib.ExitStack() as stack:
         loop = assemble(config, saved=saved, command=command, console=console, stack=stack)
-        if saved is None:
-            stack.enter_context(hold(config.folder))
         state = loop.fit()
         if loop.rank == 0:
             loop.folder.renew_card(state.seconds / 60)
@@ -143,9 +141,7 @@ def assemble(
         notes = [*manifest.notes, "No label of these faces was looked at."]
         if isinstance(teacher, ModelTeachers):
             notes.append("The training faces per class are those of its teachers.")
-        folder.create(command, {**environment, **normalisation(model), "teachers": sources, "faces": len(train), "notes": notes})
-        if stack is not None:
-            stack.push(folder.forget)
+        folder.create(command, {**environment, **normalisation(model), "teachers": sources, "faces": len(train), "notes": notes}, stack)
     say(f"faces     {manifest.name}: {len(train):,} to learn from, {len(held_out):,} held out, at {config.img_size} px; no label is used")
     if options.all_splits:
         say("          The test faces are among them: no score on them is fair to compare after that.")

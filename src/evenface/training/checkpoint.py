@@ -11,6 +11,7 @@ import torch
 
 from evenface.errors import ModelError
 from evenface.files import write_aside
+from evenface.training.stillborn import is_stillborn
 
 
 SCHEMA_VERSION = 1
@@ -27,6 +28,10 @@ def load_state(path: Path) -> dict[str, Any]:
     Raises:
         ModelError: there is no such file, it is damaged, or no run state of this version.
     """
+    if is_stillborn(path.parent):
+        raise ModelError(
+            f"There is no {path} to go on from, for nothing was saved before the run ended; start it anew with the same command."
+        )
     if not path.exists():
         raise ModelError(f"There is no {path} to resume from; name a run folder that has a last.ckpt, or start the run anew.")
     try:

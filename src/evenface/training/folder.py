@@ -27,14 +27,14 @@ from evenface.data.manifest import Manifest
 from evenface.data.pictures import pictures_of
 from evenface.errors import ConfigError, TrainingError
 from evenface.evaluation.records import summarise
-from evenface.files import write_text
+from evenface.files import require_writable, write_text
 from evenface.locks import alone_in
 from evenface.methods.base import Method
 from evenface.model_folder import save_model, standing
 from evenface.models.classifier import Classifier
 from evenface.training.config import TrainConfig
 from evenface.training.judge import Verdict
-from evenface.training.stillborn import is_stillborn
+from evenface.training.stillborn import clear, is_stillborn, may_be_cleared
 
 
 _PACKAGES = ("torch", "torchvision", "timm", "lightning-fabric", "kornia", "numpy", "pyarrow", "safetensors", "pillow")
@@ -68,18 +68,29 @@ class RunFolder:
     def resume_command(self) -> str:
         return f"evenface {self.verb} --resume {self.path}"
 
-    def create(self, command: Sequence[str], environment: dict[str, Any]) -> None:
-        """Makes the folder with its config and environment.
+    def create(self, command: Sequence[str], environment: dict[str, Any], stack: contextlib.ExitStack | None = None) -> None:
+        """Makes the folder with its config and environment, in place of what a training left that ended before its first state.
+
+        Args:
+            stack: until it is closed no other process trains in the folder, and an error before the first state removes it.
 
         Raises:
-            ConfigError: it exists and holds something.
+            ConfigError, StorageError: as `require_new`.
+            TrainingError: another process has just begun there.
         """
-        require_new(self.path, self.verb)
-        self.path.mkdir(parents=True, exist_ok=True)
-        write_text(self.path / "config.yaml", self.config.to_yaml())
         details = {"command": shlex.join(command), **versions(), **environment, "init": self.init}
         details |= {"train_ids": self.fingerprint, "data_ids": train_fingerprint(self.manifest), "pictures": pictures_of(self.manifest)}
-        write_text(self.path / "environment.json", json.dumps(details, indent=1))
+        require_new(self.path, self.verb)
+        self.path.mkdir(parents=True, exist_ok=True)
+        with contextlib.ExitStack() as made:
+            if made.enter_context(hold(self.path)) and may_be_cleared(self.path):
+                clear(self.path)
+            require_empty(self.path, self.verb)  # once more: others may have been faster
+            made.push(self.forget)
+            write_text(self.path / "environment.json", json.dumps(details, indent=1))  # first, for `may_be_cleared` asks for it
+            write_text(self.path / "config.yaml", self.config.to_yaml())
+            if stack is not None:
+                stack.push(made.pop_all())
 
     def forget(self, kind: type[BaseException] | None, *_: object) -> None:
         """Removes the folder if an error ended the run before its first state; a study keeps its log of that in it."""
@@ -150,31 +161,52 @@ class RunFolder:
 
 
 def require_new(path: Path, verb: str = "train") -> None:
-    """Refuses a folder that holds something.
+    """Refuses a folder that cannot be a new run's. What a training left that ended before its first state is in nobody's way.
 
     Args:
         verb: the command that goes on with such a run.
 
     Raises:
-        ConfigError: says how to go on with that run, where it can go on.
+        ConfigError: it holds something; says how to go on with that run, where it can go on.
+        StorageError: it cannot be written.
+        TrainingError: another process has just begun there.
     """
-    if path.is_dir() and any(path.iterdir()):
-        hint = f"go on with it: evenface {verb} --resume {path}, or choose" if (path / "last.ckpt").exists() else "remove it or choose"
-        raise ConfigError(f"The run folder {path} exists already; {hint} another -o/--output.")
+    if may_be_cleared(path):
+        with hold(path) as alone:
+            if alone:
+                return
+    require_empty(path, verb)
+    require_writable(path)
+
+
+def require_empty(path: Path, verb: str) -> None:
+    """Refuses a folder that holds something, but for the log of a study.
+
+    Raises:
+        ConfigError: as `require_new`.
+    """
+    if path.is_dir() and any(each.name != "study.log" for each in path.iterdir()):
+        if (path / "last.ckpt").exists():
+            raise ConfigError(
+                f"The run folder {path} exists already; go on with it: evenface {verb} --resume {path}, or choose another -o/--output."
+            )
+        raise ConfigError(f"The folder {path} exists already and is not empty; choose another -o/--output.")
     if path.exists() and not path.is_dir():
         raise ConfigError(f"{path} is a file; choose another -o/--output for the run folder.")
 
 
 @contextlib.contextmanager
-def hold(path: Path) -> Iterator[None]:
+def hold(path: Path) -> Iterator[bool]:
     """Keeps other processes from training in a run folder; of several that train together the first one holds it for all.
+
+    Gives whether they are kept out, which not every disk can do.
 
     Raises:
         TrainingError: one is at it.
     """
     busy = TrainingError(f"Another process is training in {path} at this moment; wait for its end, or stop it.")
-    with alone_in(path, busy) if int(os.environ.get("RANK", 0)) == 0 else contextlib.nullcontext():
-        yield
+    with alone_in(path, busy) if int(os.environ.get("RANK", 0)) == 0 else contextlib.nullcontext(True) as alone:
+        yield alone
 
 
 def fingerprint(train: Manifest) -> str:

@@ -67,7 +67,7 @@ def train(config: TrainConfig, *, command: Sequence[str] = (), console: Console 
         ConfigError: a setting that cannot work, or a run folder that exists.
         DataError, DeviceError, ModelError: what the settings name is missing or does not fit.
         TrainingError: interrupted (the state is saved), or a loss that is not finite.
-        StorageError: a full disk.
+        StorageError: a full disk, or a run folder that cannot be written.
     """
     require_new(config.folder)  # before the data are read, which may take minutes
     return _run(resolved(config), None, command, console)
@@ -97,8 +97,6 @@ def resume(folder: str | os.PathLike[str], *, command: Sequence[str] = (), conso
 def _run(config: TrainConfig, saved: dict[str, Any] | None, command: Sequence[str], console: Console | None) -> RunResult:
     with contextlib.ExitStack() as stack:
         loop = assemble(config, saved=saved, command=command, console=console, stack=stack)
-        if saved is None:
-            stack.enter_context(hold(config.folder))
         state = loop.fit()
         if loop.rank == 0:
             loop.folder.renew_card(state.seconds / 60)
@@ -117,7 +115,8 @@ def assemble(
 
     Args:
         saved: the state to go on from; None makes the run folder anew.
-        stack: where the progress bar and TensorBoard's writer are entered, so that they are closed with it; without one there are none.
+        stack: where the progress bar and TensorBoard's writer are entered, so that they are closed with it; without one there are none. A
+            new run's folder is held until then.
     """
     device = resolve_device(config.device)
     precision, reason = resolve_precision(config.precision, device)
@@ -161,9 +160,7 @@ def assemble(
         check_same(saved, folder, manifest, pool)
     elif fabric.is_global_zero:
         environment = {"device": str(device), "precision": precision, "precision_reason": reason, "processes": fabric.world_size}
-        folder.create(command, {**environment, **normalisation(model), "train_counts": counts, "notes": list(manifest.notes)})
-        if stack is not None:
-            stack.push(folder.forget)
+        folder.create(command, {**environment, **normalisation(model), "train_counts": counts, "notes": list(manifest.notes)}, stack)
     say(
         f"data      {manifest.name}: "
         + ", ".join(f"{name} {len(store):,}" for name, store in stores.items())
