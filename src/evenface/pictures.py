@@ -1,14 +1,16 @@
 """Pictures in all the forms that people hold them, as one: (H, W, 3), uint8, RGB, upright.
 
-pixels, source = as_picture("photo.jpg")          # also a PIL image, an array, a tensor
+pixels, source = as_picture("photo.jpg")          # also encoded bytes, an open file, a PIL image, an array, a tensor
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
+from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -20,9 +22,10 @@ from evenface.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from torch import Tensor
 
-Picture: TypeAlias = "str | os.PathLike[str] | Image.Image | np.ndarray | Tensor"
-"""A path; a PIL image; an RGB array (H, W, 3) or (H, W), uint8 or float in [0, 1];
-a tensor (3, H, W) or (1, H, W), the same."""
+Picture: TypeAlias = "str | os.PathLike[str] | bytes | IO[bytes] | Image.Image | np.ndarray | Tensor"
+"""A path; the bytes of a picture file, or a binary file that is open, which is read from its start; a PIL image; an RGB array (H, W, 3),
+(H, W) or (H, W, 4), whose alpha is dropped: uint8, uint16 (0 to 65,535) or float in [0, 1]; a tensor (3, H, W), (1, H, W) or (4, H, W), the
+same."""
 
 
 def as_picture(given: Any, *, bgr: bool = False) -> tuple[np.ndarray, str]:
@@ -33,9 +36,11 @@ def as_picture(given: Any, *, bgr: bool = False) -> tuple[np.ndarray, str]:
         bgr: arrays come as blue, green, red, as OpenCV reads them.
 
     Raises:
-        DataError: a file that is missing or no picture, or an image of Pillow whose file is damaged.
+        DataError: a file that is missing or no picture, bytes that hold none, or an image of Pillow whose file is damaged.
         ConfigError: something else than a picture.
     """
+    if isinstance(given, bytes) or hasattr(given, "read"):
+        return _encoded(given)
     if isinstance(given, str | os.PathLike):
         return read_picture(Path(given)), str(given)
     if isinstance(given, Image.Image):
@@ -45,17 +50,19 @@ def as_picture(given: Any, *, bgr: bool = False) -> tuple[np.ndarray, str]:
         except UNREADABLE as error:  # Pillow decodes a file late
             raise DataError(f"The picture {name} cannot be read: {error}.") from error
     if is_tensor(given):
-        if given.ndim != 3 or given.shape[0] not in (1, 3):
-            raise ConfigError(f"A picture as a tensor is (3, H, W) or (1, H, W), not {tuple(given.shape)}.")
+        if given.ndim != 3 or given.shape[0] not in (1, 3, 4):
+            raise ConfigError(f"A picture as a tensor is (3, H, W), (4, H, W) or (1, H, W), not {tuple(given.shape)}.")
         given = given.detach().cpu()
         return _pixels((given.float() if given.is_floating_point() else given).numpy().transpose(1, 2, 0), bgr, "tensor"), "tensor"
     if isinstance(given, np.ndarray):
         if given.ndim == 2:
             given = given[:, :, None]
-        if given.ndim != 3 or given.shape[2] not in (1, 3):
-            raise ConfigError(f"A picture as an array is (H, W, 3) or (H, W), not {given.shape}.")
+        if given.ndim != 3 or given.shape[2] not in (1, 3, 4):
+            raise ConfigError(f"A picture as an array is (H, W, 3), (H, W, 4) or (H, W), not {given.shape}.")
         return _pixels(given, bgr, "array"), "array"
-    raise ConfigError(f"A picture is a path, a PIL image, an array or a tensor, not {type(given).__name__}.")
+    raise ConfigError(
+        f"A picture is a path, its file's bytes, an open file, a PIL image, an array or a tensor, not {type(given).__name__}."
+    )
 
 
 def is_tensor(given: object) -> TypeGuard[Tensor]:
@@ -77,8 +84,26 @@ def read_picture(path: Path) -> np.ndarray:
     except IsADirectoryError:
         raise DataError(f"{path} is a folder, not a picture.") from None
     except UNREADABLE as error:
-        reason = "it is no picture that can be read" if isinstance(error, UnidentifiedImageError) else str(error)
-        raise DataError(f"{path} cannot be read: {reason}.") from error
+        raise DataError(f"{path} cannot be read: {_reason(error)}.") from error
+
+
+def _encoded(given: Any) -> tuple[np.ndarray, str]:
+    """The picture in bytes or in an open file, and the file's name."""
+    if isinstance(given, io.TextIOBase):
+        raise ConfigError("The picture's file is open as text; open it in binary mode, as in open(path, 'rb').")
+    name = str(getattr(given, "name", "bytes"))
+    try:
+        if not isinstance(given, bytes):
+            with contextlib.suppress(AttributeError, OSError):  # a stream that cannot go back
+                given.seek(0)  # as Pillow does: who has just written it is at its end
+            given = given.read()
+        return decode(given), name
+    except UNREADABLE as error:
+        raise DataError(f"The picture {name} cannot be read: {_reason(error)}.") from error
+
+
+def _reason(error: BaseException) -> str:
+    return "it is no picture that can be read" if isinstance(error, UnidentifiedImageError) else str(error)
 
 
 def _pixels(values: np.ndarray, bgr: bool, what: str) -> np.ndarray:
@@ -88,8 +113,11 @@ def _pixels(values: np.ndarray, bgr: bool, what: str) -> np.ndarray:
         if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
             raise ConfigError(f"A picture ({what}) of float numbers lies in [0, 1]; give uint8 for 0 to 255.")
         values = np.round(values * 255).astype(np.uint8)
+    if values.dtype == np.uint16:
+        values = (values >> 8).astype(np.uint8)  # as of files
     if values.dtype != np.uint8:
-        raise ConfigError(f"A picture ({what}) is uint8, or float in [0, 1], not {values.dtype}.")
+        raise ConfigError(f"A picture ({what}) is uint8, uint16, or float in [0, 1], not {values.dtype}.")
     if values.shape[2] == 1:
         values = np.repeat(values, 3, axis=2)
+    values = values[:, :, :3]  # without alpha
     return np.ascontiguousarray(values[:, :, ::-1] if bgr else values)

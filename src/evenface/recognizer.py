@@ -143,8 +143,10 @@ class Recognizer:
         """Finds the faces of a picture and tells their expressions.
 
         Args:
-            pictures: a path, PIL image, RGB array (H, W, 3) or tensor (3, H, W), or a list of them (an array or tensor with one more
-                dimension is a list too), which goes through the networks as one batch. uint8, or float in [0, 1].
+            pictures: a path, the bytes of a picture file, a binary file that is open, a PIL image, an RGB array (H, W, 3), (H, W, 4) or
+                (H, W), or a tensor (3, H, W), (4, H, W) or (1, H, W); arrays and tensors are uint8, uint16 or float in [0, 1], and alpha is
+                dropped. Or a list of these (an array or tensor with one more dimension is a list too), which goes through the networks
+                as one batch.
             bgr: arrays and tensors come as blue, green, red, as OpenCV reads them.
 
         Returns:
@@ -152,7 +154,7 @@ class Recognizer:
             are the same whether it is alone or in a batch.
 
         Raises:
-            DataError: a file that is missing or holds no picture.
+            DataError: a file that is missing or holds no picture, or bytes that hold none.
             ConfigError: something that is no picture.
         """
         if _is_many(pictures):

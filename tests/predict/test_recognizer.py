@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from collections.abc import Callable
@@ -92,6 +93,31 @@ def test_every_form_of_a_picture_gives_the_same(recognizer: Recognizer, tmp_path
         assert all(len(result) == len(expected) for result in recognizer.predict(batch))  # type: ignore[arg-type,union-attr]
 
 
+def test_encoded_bytes_open_files_alpha_and_sixteen_bits(recognizer: Recognizer, tmp_path: Path) -> None:
+    image = with_faces(3, PLACES)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    data = (tmp_path / "a.png").read_bytes()
+    written = io.BytesIO()
+    written.write(data)  # and not taken back to its start
+    seen_through = np.dstack([image, np.full(image.shape[:2], 9, np.uint8)])
+    deep = image.astype(np.uint16) * 256 + 255
+    forms = [(data, "bytes"), (written, "bytes"), (seen_through, "array"), (deep, "array"), (seen_through / 255.0, "array"),
+             (torch.from_numpy(seen_through).permute(2, 0, 1), "tensor"), (torch.from_numpy(deep).permute(2, 0, 1), "tensor")]  # fmt: skip
+    expected = recognizer.predict(image)
+    with (tmp_path / "a.png").open("rb") as file:
+        for form, source in (*forms, (file, str(tmp_path / "a.png"))):
+            found = recognizer.predict(form)  # type: ignore[arg-type]
+            assert found.source == source
+            for a, b in zip(found, expected, strict=True):
+                assert_same(a, b)
+        both = recognizer.predict([data, file])
+    assert [len(result) for result in both] == [len(expected)] * 2
+    for a, b in zip(recognizer.predict(np.dstack([image[:, :, ::-1], seen_through[:, :, 3]]), bgr=True), expected, strict=True):
+        assert_same(a, b)
+    with pytest.raises(DataError, match="The picture bytes cannot be read: it is no picture that can be read"):
+        recognizer.classify(b"no picture")
+
+
 def test_grey_and_turned_pictures(recognizer: Recognizer, tmp_path: Path) -> None:
     grey = with_faces(4, ((20, 10),))[:, :, 0]
     grey[10, 20] = 255
@@ -165,11 +191,12 @@ def test_crops_are_what_the_network_sees(recognizer: Recognizer) -> None:
     ("given", "message"),
     [
         (3, "not int"),
-        (np.zeros((4, 4, 4), dtype=np.uint8), r"\(H, W, 3\)"),
+        (np.zeros((4, 4, 2), dtype=np.uint8), r"\(H, W, 3\)"),
+        (io.StringIO("text"), "binary mode"),
         (np.zeros((0, 4, 3), dtype=np.uint8), "no pixels"),
         (np.full((4, 4, 3), 7.0), r"lies in \[0, 1\]"),
         (np.zeros((4, 4, 3), dtype=np.int32), "int32"),
-        (torch.zeros(4, 4, 3), r"\(3, H, W\)"),
+        (torch.zeros(5, 4, 3), r"\(3, H, W\)"),
     ],
 )
 def test_what_is_no_picture_is_refused(recognizer: Recognizer, given: object, message: str) -> None:
