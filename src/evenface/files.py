@@ -10,13 +10,14 @@ import errno
 import functools
 import hashlib
 import os
+import re
 import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from evenface.errors import DataError, StorageError
+from evenface.errors import ConfigError, DataError, StorageError
 
 
 _ABANDONED = 24 * 3600  # seconds after which a half-written file belongs to a process that was killed
@@ -69,6 +70,16 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 def printable(path: str | os.PathLike[str]) -> str:
     """A path as text that any file can hold: bytes that are no UTF-8 stand as `\\xe9`."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def require_no_address(given: object) -> None:
+    """Tells that nothing is fetched, by the address as it was typed: a path made of it has lost a slash.
+
+    Raises:
+        ConfigError: it is text such as https://example.org/a.jpg.
+    """
+    if isinstance(given, str) and re.match(r"[a-z][a-z0-9+.-]*://", given, re.IGNORECASE):
+        raise ConfigError(f"{given} is an address, and nothing is fetched from the net; download it first and give the file's path.")
 
 
 def require_writable(folder: Path) -> None:

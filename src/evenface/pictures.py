@@ -17,6 +17,7 @@ from PIL import Image, UnidentifiedImageError
 
 from evenface.data.decode import UNREADABLE, decode, upright_rgb
 from evenface.errors import ConfigError, DataError
+from evenface.files import require_no_address
 
 
 if TYPE_CHECKING:
@@ -37,11 +38,12 @@ def as_picture(given: Any, *, bgr: bool = False) -> tuple[np.ndarray, str]:
 
     Raises:
         DataError: a file that is missing or no picture, bytes that hold none, or an image of Pillow whose file is damaged.
-        ConfigError: something else than a picture.
+        ConfigError: something else than a picture, such as an address.
     """
     if isinstance(given, bytes) or hasattr(given, "read"):
         return _encoded(given)
     if isinstance(given, str | os.PathLike):
+        require_no_address(given)
         return read_picture(Path(given)), str(given)
     if isinstance(given, Image.Image):
         name = str(getattr(given, "filename", "") or "image")

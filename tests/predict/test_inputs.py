@@ -66,6 +66,7 @@ def test_copies_keep_the_folders_and_never_meet(tree: Path, photo: Callable[...,
     ("word", "error", "message"),
     [
         ("nothing.jpg", ConfigError, "There is no file or folder"),
+        ("https://example.org/a.jpg?x=1", ConfigError, r"^https://example\.org/a\.jpg\?x=1 is an address, .*download it first"),
         ("empty", DataError, "holds no picture or film"),
         ("*.tif", DataError, "No picture or film matches"),
         ("b/notes.txt", DataError, "is no picture or film"),

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from evenface.data.layout import is_image
 from evenface.errors import ConfigError, DataError
+from evenface.files import require_no_address
 from evenface.video.reading import is_video
 
 
@@ -68,7 +69,7 @@ def find_inputs(words: Sequence[str], results: Iterable[Path | None] = ()) -> In
         results: folders that copies and crops go to; what a search or a pattern finds in them was made by an earlier run, and is left out.
 
     Raises:
-        ConfigError: nothing was named, or a path that does not exist.
+        ConfigError: nothing was named, an address, or a path that does not exist.
         DataError: a folder or pattern without any picture or film, or a file of another kind.
     """
     if not words:
@@ -77,6 +78,7 @@ def find_inputs(words: Sequence[str], results: Iterable[Path | None] = ()) -> In
     cameras: list[int] = []
     search = _Search(results)
     for word in words:
+        require_no_address(word)
         path = _named(word)
         if word == "webcam" or (word.isdecimal() and len(word) <= _CAMERA_DIGITS and not path.exists()):
             cameras.append(0 if word == "webcam" else int(word))

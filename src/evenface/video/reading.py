@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Protocol, Self, SupportsIndex
 import numpy as np
 
 from evenface.errors import ConfigError, DataError, MissingExtra
-from evenface.files import printable
+from evenface.files import printable, require_no_address
 from evenface.video.display import square_size, to_rgb, turn_of
 
 
@@ -93,6 +93,7 @@ def open_video(path: str | os.PathLike[str]) -> Video:
     """Opens a video file and decodes its first frame, so that a file that cannot be read says so here.
 
     Raises:
+        ConfigError: an address; nothing is fetched.
         DataError: a file that is missing, empty, broken, no video, or sound only.
         MissingExtra: PyAV is not installed.
     """
@@ -114,6 +115,7 @@ class Video:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        require_no_address(path)
         self.path = Path(path)
         self.source = printable(path)
         self._readers: weakref.WeakSet[Generator[Frame]] = weakref.WeakSet()
