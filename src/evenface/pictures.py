@@ -18,6 +18,7 @@ from PIL import Image, UnidentifiedImageError
 from evenface.data.decode import UNREADABLE, decode, upright_rgb
 from evenface.errors import ConfigError, DataError
 from evenface.files import require_no_address
+from evenface.video.reading import SUFFIXES
 
 
 if TYPE_CHECKING:
@@ -38,12 +39,14 @@ def as_picture(given: Any, *, bgr: bool = False) -> tuple[np.ndarray, str]:
 
     Raises:
         DataError: a file that is missing or no picture, bytes that hold none, or an image of Pillow whose file is damaged.
-        ConfigError: something else than a picture, such as an address.
+        ConfigError: something else than a picture, such as an address or a film.
     """
     if isinstance(given, bytes) or hasattr(given, "read"):
         return _encoded(given)
     if isinstance(given, str | os.PathLike):
         require_no_address(given)
+        if Path(given).suffix.lower() in SUFFIXES:
+            raise ConfigError(f"{given} is a film, not a picture; go through it with recognizer.video({str(given)!r}).")
         return read_picture(Path(given)), str(given)
     if isinstance(given, Image.Image):
         name = str(getattr(given, "filename", "") or "image")

@@ -155,7 +155,7 @@ class Recognizer:
 
         Raises:
             DataError: a file that is missing or holds no picture, or bytes that hold none.
-            ConfigError: something that is no picture.
+            ConfigError: something that is no picture; films are for `video`.
         """
         if _is_many(pictures):
             opened = [as_picture(picture, bgr=bgr) for picture in pictures]  # type: ignore[union-attr]

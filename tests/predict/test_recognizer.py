@@ -193,6 +193,7 @@ def test_crops_are_what_the_network_sees(recognizer: Recognizer) -> None:
         (3, "not int"),
         (np.zeros((4, 4, 2), dtype=np.uint8), r"\(H, W, 3\)"),
         (io.StringIO("text"), "binary mode"),
+        (Path("films/Talk.MP4"), r"is a film, not a picture; go through it with recognizer\.video\('films/Talk\.MP4'\)"),
         ("https://example.org/a.jpg", r"^https://example\.org/a\.jpg is an address, .*download it first"),
         (np.zeros((0, 4, 3), dtype=np.uint8), "no pixels"),
         (np.full((4, 4, 3), 7.0), r"lies in \[0, 1\]"),
