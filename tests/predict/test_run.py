@@ -104,6 +104,16 @@ def test_a_film_and_its_copy(recognizer: Recognizer, clip: Callable[..., Path], 
     assert len(list((tmp_path / "crops").glob("clip-frame000008-face*-*.png"))) == 2
 
 
+def test_each_line_of_a_film_has_its_time(
+    recognizer: Recognizer, clip: Callable[..., Path], photo: Callable[..., Path], tmp_path: Path
+) -> None:
+    film, picture = clip("clip.mkv"), photo("a.png")
+    with open_writer(tmp_path / "out.txt", "text", recognizer.class_names) as writer:
+        predict_inputs(recognizer, find_inputs([str(film), str(picture)]), writer, every=5)
+    places = [line.partition(": ")[0] for line in (tmp_path / "out.txt").read_text().splitlines()]
+    assert places == [f"{picture}", f"{film} 0.00 s", f"{film} 0.50 s", f"{film} 1.00 s", f"{film} 1.00 s"]
+
+
 def test_a_film_that_cannot_be_read_is_named_and_the_rest_goes_on(
     recognizer: Recognizer, photo: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -198,7 +198,7 @@ def _film(
             for frame, found in found_in:
                 if found is not None:
                     last = tracker.update(found)
-                    writer.write(last)
+                    writer.write(last, film=True)
                     with noted():
                         sheet.crops(path, frame.image, last, f"-frame{frame.index:06d}")
                     _count(done, last)

@@ -103,14 +103,14 @@ class Writer:
         except OSError as error:
             raise cannot_write(Path(self.path or ""), error) from error
 
-    def write(self, result: FrameResult) -> None:
-        """Adds one result.
+    def write(self, result: FrameResult, *, film: bool = False) -> None:
+        """Adds one result; as text, that of a film says its time.
 
         Raises:
             StorageError: the disk is full.
         """
         try:
-            self._add(result)
+            self._add(result, film)
             if self.path is None and self._kind != "parquet":
                 self._file.flush()
         except BrokenPipeError:
@@ -119,9 +119,9 @@ class Writer:
             raise cannot_write(self.path or Path("standard output"), error) from error
         self.count += 1
 
-    def _add(self, result: FrameResult) -> None:
+    def _add(self, result: FrameResult, film: bool) -> None:
         if self._kind == "text":
-            self._file.write("".join(f"{line}\n" for line in text_lines(result, self._top_k)))
+            self._file.write("".join(f"{line}\n" for line in text_lines(result, self._top_k, film)))
         elif self._kind == "jsonl":
             self._file.write(json.dumps(result.to_dict(self._top_k), ensure_ascii=False, allow_nan=False) + "\n")
         elif self._kind == "json":
@@ -201,9 +201,9 @@ class Writer:
         self._file.flush()
 
 
-def text_lines(result: FrameResult, top_k: int | None = None) -> list[str]:
+def text_lines(result: FrameResult, top_k: int | None = None, film: bool = False) -> list[str]:
     """A line per face for people: where it comes from, the highest scores in percent, and the box."""
-    where = result.source if not result.time and not result.frame else f"{result.source} {result.time:.2f} s"
+    where = f"{result.source} {result.time:.2f} s" if film else result.source
     if not result.faces:
         return [f"{where}: no face"]
     lines = []
