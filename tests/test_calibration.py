@@ -20,6 +20,7 @@ from evenface.calibration import (
     class_calibration_errors,
     expected_calibration_error,
     fit_calibration,
+    read_prior,
     scores,
 )
 from evenface.errors import ConfigError, DataError, ModelError
@@ -118,6 +119,12 @@ def test_probabilities_do_as_logits() -> None:
 @pytest.mark.parametrize(
     ("prior", "message"),
     [
+        ("anger=2,fear=1, fear=50", r"The prior names fear twice; give each expression one share\."),
+        ("fear=much", r"as in fear=0\.2,anger=0\.1,\.\.\.; not 'fear=much'"),
+        ("fear=1,anger", "not 'fear=1,anger'"),
+        ("fear=1=2", "not 'fear=1=2'"),
+        (None, "or a share for each expression, .* not None"),
+        ([0.5, 0.3, 0.2], r"not \[0\.5, 0\.3, 0\.2\]"),
         ("balance", r"Unknown prior 'balance'; did you mean 'balanced'\?"),
         ({"happiness": 1.0, "fear": 1.0}, r"lacks disgust; give a share for each of happiness, fear, disgust"),
         ({"happiness": 1.0, "fear": 1.0, "disgust": 0.0}, r"prior of disgust is 0.0; give every expression a share above 0"),
@@ -133,6 +140,13 @@ def test_probabilities_do_as_logits() -> None:
 def test_a_prior_that_cannot_be(prior: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         scores(some_logits(), NAMES, prior=prior, calibration=FITTED, train_counts=COUNTS)
+
+
+def test_a_prior_as_text() -> None:
+    assert read_prior("balanced") == "balanced"
+    assert read_prior("fear=0.2, anger = 1e-1") == {"fear": 0.2, "anger": 0.1}
+    text = scores(some_logits(), NAMES, prior="happiness=3, fear=2,disgust=1", calibration=FITTED)
+    np.testing.assert_array_equal(text, scores(some_logits(), NAMES, prior=dict(zip(NAMES, (3, 2, 1), strict=True)), calibration=FITTED))
 
 
 def test_a_prior_of_numpys_numbers() -> None:

@@ -132,7 +132,8 @@ def scores(
 
     Args:
         logits: (n, L), in the order of `class_names`; log-probabilities do as well.
-        prior: "model", "train", "half", "balanced", or a share for each class (see the module's table); shares need not sum to 1.
+        prior: "model", "train", "half", "balanced", or a share for each class (see the module's table), also as text; shares need not
+            sum to 1.
         calibration: that of the model; None for a model without one.
         train_counts: class -> training faces; "train" and "half" need them, and without a calibration so does everything but "model".
 
@@ -149,6 +150,27 @@ def scores(
     return found
 
 
+def read_prior(given: object) -> Prior:
+    """A prior as people give it: a name of `PRIORS`, a table, or text such as "fear=0.2,anger=0.1,..." as a table.
+
+    Raises:
+        ConfigError: text with what is no number, or with a name twice; something else than text and tables.
+    """
+    if isinstance(given, Mapping) or (isinstance(given, str) and "=" not in given):
+        return given
+    if not isinstance(given, str):
+        raise ConfigError(f"A prior is {', '.join(PRIORS)}, or a share for each expression, as in 'fear=0.2,anger=0.1,...'; not {given!r}.")
+    try:
+        pairs = [(name.strip(), float(value)) for name, value in (part.split("=") for part in given.split(","))]
+    except ValueError:
+        raise ConfigError(f"A prior names classes with their frequencies, as in fear=0.2,anger=0.1,...; not '{given}'.") from None
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"The prior names {name} twice; give each expression one share.")
+    return dict(pairs)
+
+
 def adjustment(
     class_names: Sequence[str],
     *,
@@ -159,6 +181,7 @@ def adjustment(
     """T and what is added to z / T, float64 (L,), before the softmax; see `scores` for arguments and errors."""
     if calibration is not None and set(calibration.bias) != set(class_names):
         raise ModelError("The calibration is of other classes than the model; fit it anew with: evenface calibrate RUN")
+    prior = read_prior(prior)
     if isinstance(prior, str) and prior not in PRIORS:
         raise ConfigError(unknown_name("prior", prior, PRIORS))
     if prior == "model":

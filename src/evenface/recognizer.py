@@ -18,7 +18,7 @@ import numpy as np
 from scipy.special import softmax
 
 from evenface import zoo
-from evenface.calibration import adjustment
+from evenface.calibration import adjustment, read_prior
 from evenface.errors import ConfigError
 from evenface.faces.alignment import Alignment, align, whole
 from evenface.faces.detection import MAX_SIDE, Detection
@@ -54,7 +54,7 @@ class Recognizer:
         precision: fp32, bf16 or auto; bf16 changes scores in the third digit.
         prior: how frequent the classes are where the pictures come from; the scores assume it. "model" takes the model's own decision, as
             it is evaluated; "train" the frequencies of the training set; "balanced" equal ones, which finds more of the rare classes;
-            "half" what lies between, by their square roots; or a table class -> frequency.
+            "half" what lies between, by their square roots; or a table class -> frequency, also as text, "fear=0.2,anger=0.1,...".
         tta: "flip" averages each face with its mirror, at twice the cost of the classification.
 
     Raises:
@@ -84,6 +84,7 @@ class Recognizer:
         self.config = config
         self.name = name
         self._temperature, self._offset = self._adjustment(prior)
+        prior = read_prior(prior)
         self.prior = prior if isinstance(prior, str) else {name: float(share) for name, share in prior.items()}  # NumPy's are no JSON
 
     @classmethod
@@ -119,6 +120,10 @@ class Recognizer:
             ConfigError, DeviceError: a setting that cannot work.
             MissingExtra: a runtime whose package is not installed.
         """
+        names: dict[str, object] = {"runtime": runtime, "device": device, "precision": precision, "detector": detector}
+        for setting, value in names.items():
+            if not isinstance(value, str):
+                raise ConfigError(f"The {setting} is given by its name, not as {value!r}.")
         given = name if name is not None else zoo.default_model()
         model, config, label = open_runtime(given, runtime=runtime, device=device, precision=precision, threads=threads)
         limits: dict[str, Any] = {"min_face": min_face, "min_score": min_score, "max_faces": max_faces, "max_side": max_side}

@@ -121,7 +121,7 @@ def test_ctrl_c_in_shards_says_how_to_go_on(
         (["a.png", "-o", "x.xlsx"], 2, "names no format"),
         (["a.png", "-o", "empty", "--format", "csv"], 2, "is a folder"),
         (["a.png", "--prior", "balance"], 2, "did you mean 'balanced'"),
-        (["a.png", "--prior", "fear=much"], 2, "--prior names classes"),
+        (["a.png", "--prior", "fear=much"], 2, "A prior names classes"),
         (["a.png", "--prior", "fear=1"], 2, "prior"),
         (["a.png", "--every", "0"], 2, "--every must be at least 1"),
         (["a.png", "--smoothing", "-1"], 2, "--smoothing"),

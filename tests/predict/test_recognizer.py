@@ -167,12 +167,13 @@ def test_a_prior_weighs_the_classes(tiny: Path) -> None:
     assert counts is not None
     own = by_hand(tiny, crop)
     mine = {name: 0.5 if name == "fear" else 0.5 / 6 for name in BASIC}
-    for prior, new in (("balanced", dict.fromkeys(BASIC, 1 / 7)), (mine, mine), ("train", counts)):
+    text = ", ".join(f"{name}={share!r}" for name, share in mine.items())
+    for prior, new in (("balanced", dict.fromkeys(BASIC, 1 / 7)), (mine, mine), (text, mine), ("train", counts)):
         raised = {name: own[name] * new[name] / counts[name] for name in own}
         expected = {name: value / sum(raised.values()) for name, value in raised.items()}
         one = Recognizer.from_pretrained(tiny, detector="none", device="cpu", prior=prior)
         assert dict(one.classify(crop).scores) == pytest.approx(expected, abs=1e-5)
-        assert json.loads(json.dumps(one.about))["prior"] == prior
+        assert json.loads(json.dumps(one.about))["prior"] == (mine if prior == text else prior)
     counted = dict(zip(BASIC, np.arange(1, 8), strict=True))  # as of np.bincount
     one = Recognizer.from_pretrained(tiny, detector="none", device="cpu", prior=counted)
     assert json.loads(json.dumps(one.about))["prior"] == {name: i for i, name in enumerate(BASIC, 1)}
@@ -225,6 +226,9 @@ def test_settings_that_cannot_work_are_refused(tiny: Path) -> None:
         Recognizer.from_pretrained("nowhere", detector="none")
     with pytest.raises(ConfigError, match="balanced"):
         Recognizer.from_pretrained(tiny, detector="none", prior="balance")
+    for setting in ("prior", "tta", "detector", "device", "precision", "runtime"):
+        with pytest.raises(ConfigError, match="None"):
+            Recognizer.from_pretrained(tiny, **{"detector": "none", setting: None})
     with pytest.raises(ConfigError, match="--tta"):
         Recognizer.from_pretrained(tiny, detector="none", tta="experts")
     with pytest.raises(ConfigError, match="mtcnn"):

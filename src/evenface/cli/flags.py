@@ -62,27 +62,6 @@ def kind_of(hint: Any) -> tuple[type[Any], tuple[Any, ...]]:
 PRIORS = ("model", "train", "half", "balanced")  # of `evenface.calibration`, whose import takes a second
 
 
-def parse_prior(text: str) -> str | dict[str, float]:
-    """`balanced`, or `fear=0.2,anger=0.1,...` as a table.
-
-    Raises:
-        ConfigError: what is no number, or a name that is given twice.
-    """
-    from evenface.errors import ConfigError
-
-    if "=" not in text:
-        return text
-    try:
-        pairs = [(name.strip(), float(value)) for name, value in (part.split("=") for part in text.split(","))]
-    except ValueError:
-        raise ConfigError(f"--prior names classes with their frequencies, as in fear=0.2,anger=0.1,...; not '{text}'.") from None
-    names = [name for name, _ in pairs]
-    for name in names:
-        if names.count(name) > 1:
-            raise ConfigError(f"--prior names {name} twice; give each expression one share.")
-    return dict(pairs)
-
-
 def add_scoring(parser: argparse.ArgumentParser) -> None:
     """How a model goes over a split: --device, --precision, -b and -j."""
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")

@@ -88,7 +88,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from evenface.cli.flags import parse_prior
     from evenface.errors import ConfigError
     from evenface.predict.inputs import find_inputs
 
@@ -108,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
         "min_face": args.min_face,
         "min_score": args.min_score,
         "max_faces": args.max_faces,
-        "prior": parse_prior(args.prior),
+        "prior": args.prior,
         "tta": args.tta,
     }
     output = None if args.output in (None, "-") else Path(args.output)

@@ -70,7 +70,6 @@ def run(args: argparse.Namespace) -> int:
     import uvicorn
 
     from evenface import zoo
-    from evenface.cli.flags import parse_prior
     from evenface.recognizer import Recognizer
     from evenface.serve.app import create_app
     from evenface.serve.quiet import quiet_c
@@ -85,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
             device=args.device,
             detector=args.detector,
             min_face=args.min_face,
-            prior=parse_prior(args.prior),
+            prior=args.prior,
             runtime=args.runtime,
             threads=args.threads,
         )
