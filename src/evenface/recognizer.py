@@ -130,6 +130,10 @@ class Recognizer:
         search = create_detector(detector, **limits, device=_device_of(model))
         return cls(model, config, name=label, detector=search, prior=prior, tta=tta)
 
+    def __repr__(self) -> str:
+        by = f"runtime {self.runtime.name}, detector {self.detector.name}, prior {self.prior}"
+        return f"<Recognizer {self.name}: {len(self.class_names)} expressions, {by}>"
+
     @property
     def class_names(self) -> tuple[str, ...]:
         """The classes in the order of the scores."""

@@ -179,6 +179,10 @@ def test_a_prior_weighs_the_classes(tiny: Path) -> None:
     assert json.loads(json.dumps(one.about))["prior"] == {name: i for i, name in enumerate(BASIC, 1)}
 
 
+def test_it_says_what_it_is(recognizer: Recognizer) -> None:
+    assert repr(recognizer) == "<Recognizer tiny: 7 expressions, runtime torch, detector squares, prior model>"
+
+
 def test_crops_are_what_the_network_sees(recognizer: Recognizer) -> None:
     image = with_faces(7, PLACES)
     result = recognizer.predict(image)
