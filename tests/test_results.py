@@ -124,6 +124,12 @@ def test_a_table_has_a_row_per_face_and_one_per_empty_picture() -> None:
     assert to_table([]).num_rows == 0
 
 
+def test_a_table_says_which_model_and_prior() -> None:
+    own = dataclasses.replace(result(face()), model={"name": "mine", "prior": {"happiness": 0.25, "fear": 0.75}})
+    (row,) = to_table([own]).to_pylist()
+    assert (row["model"], row["prior"]) == ("mine", "happiness=0.25,fear=0.75")
+
+
 def test_a_data_frame_has_the_same_rows() -> None:
     frame = result(face()).to_pandas()
     assert frame.loc[0, "label"] == "fear"

@@ -202,7 +202,13 @@ class FrameResult:
         """
         names = tuple(classes if classes is not None else self.model.get("classes", CLASSES))
         base = {"source": self.source, "frame": self.frame, "time": self.time, "width": self.width, "height": self.height}
-        return [{**base, **_flat(face, names)} for face in self.faces or (None,)]
+        by = {"model": self.model.get("name"), "prior": _prior_text(self.model.get("prior"))}
+        return [{**base, **_flat(face, names), **by} for face in self.faces or (None,)]
+
+
+def _prior_text(prior: Any) -> Any:
+    """As `--prior` takes it."""
+    return ",".join(f"{name}={share}" for name, share in prior.items()) if isinstance(prior, Mapping) else prior
 
 
 def _flat(face: Face | None, names: Sequence[str]) -> dict[str, Any]:
@@ -223,13 +229,14 @@ def schema(classes: Sequence[str]) -> pa.Schema:
     return pa.schema([
         ("source", text), ("frame", whole), ("time", real), ("width", whole), ("height", whole), ("face", whole),
         ("x1", real), ("y1", real), ("x2", real), ("y2", real), ("detection_score", real), ("label", text), ("score", real),
-        *((f"p_{name}", real) for name in classes),
+        *((f"p_{name}", real) for name in classes), ("model", text), ("prior", text),
     ])  # fmt: skip
 
 
 def to_table(results: Iterable[FrameResult], classes: Sequence[str] | None = None) -> pa.Table:
-    """A pyarrow table with a row per face: source, frame, time, width, height, face, x1, y1, x2, y2, detection_score, label, score and a
-    column p_<class> per class. A picture without a face has one row in which all from `face` on is null.
+    """A pyarrow table with a row per face: source, frame, time, width, height, face, x1, y1, x2, y2, detection_score, label, score, a
+    column p_<class> per class, and the model's name and prior. A picture without a face has one row in which all from `face` on is null but
+    these two.
 
     Args:
         classes: by default those of the first result's model.

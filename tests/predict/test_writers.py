@@ -65,6 +65,7 @@ def test_csv(tmp_path: Path) -> None:
         ("a.jpg", "0", "fear", "0.7"), ("a.jpg", "1", "happiness", "0.1"), ("b, c.jpg", "", "", ""),
     ]  # fmt: skip
     assert (rows[0]["x1"], rows[0]["y2"], rows[0]["width"], rows[0]["time"]) == ("1.0", "40.0", "100", "0.0")
+    assert [(r["model"], r["prior"]) for r in rows] == [("m", "model")] * 3
 
 
 def test_parquet(tmp_path: Path) -> None:
@@ -76,6 +77,7 @@ def test_parquet(tmp_path: Path) -> None:
         ("b, c.jpg", None, None),
     ]
     assert (rows[0]["p_fear"], rows[0]["p_happiness"], rows[0]["p_surprise"]) == (0.7, 0.2, None)
+    assert [(r["model"], r["prior"]) for r in rows] == [("m", "model")] * 3
 
 
 def test_a_parquet_file_of_many_groups(tmp_path: Path) -> None:

@@ -247,7 +247,7 @@ def test_many_photos_become_a_table_and_a_csv_file(page: Any, fake: Fake) -> Non
     with Path(download.value.path()).open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == [*schema(BASIC).names, "error"]  # the columns of `evenface predict`
-    about = {"classes": list(BASIC)}
+    about = {"name": "canned", "classes": list(BASIC), "prior": "model"}
     wanted: list[dict[str, Any]] = []
     for name, count in zip(names, (1, 1, 3, 0, None, 1), strict=True):
         if count is None:

@@ -57,16 +57,18 @@ function stateOf(item) {
  */
 export function toCsv(items, classes) {
   const names = ["source", "frame", "time", "width", "height", "face", "x1", "y1", "x2", "y2", "detection_score", "label", "score"];
-  const rows = [[...names, ...classes.map((name) => `p_${name}`), "error"]];
+  const rows = [[...names, ...classes.map((name) => `p_${name}`), "model", "prior", "error"]];
   for (const { name, result, error, status } of items) {
     if (status !== "done") {
-      rows.push([name, ...Array(names.length - 1 + classes.length).fill(null), error?.message]);
+      rows.push([name, ...Array(names.length + 1 + classes.length).fill(null), error?.message]);
       continue;
     }
+    const { name: model, prior } = result.model;
+    const said = typeof prior === "string" ? prior : Object.entries(prior).map((pair) => pair.join("=")).join(",");
     const base = [result.source, result.frame, result.time, result.width, result.height];
     for (const face of result.faces.length ? result.faces : [null]) {
       const flat = face ? [face.id, ...face.box, face.detection_score, face.label, face.score] : Array(8).fill(null);
-      rows.push([...base, ...flat, ...classes.map((each) => face?.scores[each]), null]);
+      rows.push([...base, ...flat, ...classes.map((each) => face?.scores[each]), model, said, null]);
     }
   }
   return `${rows.map((row) => row.map(cell).join(",")).join("\n")}\n`;
