@@ -80,7 +80,7 @@ class Recognizer:
         self.runtime = model if isinstance(model, Runtime) else _on_torch(model, device, precision)
         self._detector = detector if isinstance(detector, Detector) else create_detector(detector, device=_device_of(self.runtime))
         self._alignment = Alignment.from_dict(config.alignment)
-        self._tta = tta
+        self.tta = tta
         self.config = config
         self.name = name
         self._temperature, self._offset = self._adjustment(prior)
@@ -281,11 +281,12 @@ class Recognizer:
             return [whole(image, self._alignment, size)] * len(faces)
         return [align(image, face, self._alignment, size) for face in faces]
 
-    def scores(self, crops: Sequence[np.ndarray], prior: str | Mapping[str, float] | None = None) -> np.ndarray:
+    def scores(self, crops: Sequence[np.ndarray], prior: str | Mapping[str, float] | None = None, *, one_view: bool = False) -> np.ndarray:
         """Probabilities (n, L), float64, of faces (S, S, 3), uint8 RGB, as `crops` gives them.
 
         Args:
             prior: another one than the recognizer's, for these faces.
+            one_view: without their mirrors, whatever `tta` says.
 
         Raises:
             ConfigError, ModelError: a prior that is unknown, or that the model has no numbers for.
@@ -293,14 +294,14 @@ class Recognizer:
         temperature, offset = (self._temperature, self._offset) if prior is None else self._adjustment(prior)
         if not crops:
             return np.zeros((0, len(self.class_names)))
-        logits = np.concatenate([self._logits(np.stack(crops[i : i + BATCH])) for i in range(0, len(crops), BATCH)])
+        logits = np.concatenate([self._logits(np.stack(crops[i : i + BATCH]), one_view) for i in range(0, len(crops), BATCH)])
         found: np.ndarray = softmax(logits.astype(np.float64) / temperature + offset, axis=1)
         return found
 
-    def _logits(self, faces: np.ndarray) -> np.ndarray:
+    def _logits(self, faces: np.ndarray, one_view: bool) -> np.ndarray:
         """uint8 (n, S, S, 3) -> (n, L); with mirrors, the logarithms of the mean probabilities."""
         logits = self.runtime.logits(faces)
-        if self._tta == "flip":
+        if self.tta == "flip" and not one_view:
             mirror = self.runtime.logits(faces[:, :, ::-1])
             mean = (softmax(logits.astype(np.float64), axis=1) + softmax(mirror.astype(np.float64), axis=1)) / 2
             logits = np.log(np.maximum(mean, 1e-30))

@@ -17,6 +17,9 @@ from typing import Any
 
 import pytest
 
+from evenface.errors import ConfigError
+from evenface.recognizer import Recognizer
+
 from ..predict.conftest import tiny as tiny
 from .conftest import Cli
 
@@ -60,6 +63,15 @@ def test_a_taken_port_is_told(cli: Cli, tiny: Path) -> None:
 
 def test_an_unknown_model_is_told(cli: Cli) -> None:
     cli("serve", "--model", "nowhere", "--port", 0).refused(1, "nowhere")
+
+
+def test_mirrors_are_asked_for(cli: Cli, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(name: Path, **settings: object) -> None:
+        raise ConfigError(f"tta is {settings['tta']}")
+
+    monkeypatch.setattr(Recognizer, "from_pretrained", told)
+    cli("serve", "--model", tiny, "--port", 0, "--tta", "flip").refused(2, "tta is flip")
+    cli("serve", "--model", tiny, "--port", 0).refused(2, "tta is none")
 
 
 def test_without_the_extra(cli: Cli, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:

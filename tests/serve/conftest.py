@@ -89,10 +89,10 @@ def make(tiny: Path, tmp_path: Path) -> Iterator[Make]:
     (page / "index.html").write_text("<!doctype html><title>evenface</title>")
     (page / "app.js").write_text("// nothing")
 
-    def start(*, card: str = "# tiny", token: str | None = None, origins: Sequence[str] = (), **limits: Any) -> Bench:
+    def start(*, card: str = "# tiny", token: str | None = None, origins: Sequence[str] = (), tta: str = "none", **limits: Any) -> Bench:
         model, config = load_model(tiny)
         search = Held()
-        recognizer = Recognizer(model, config, name="tiny", detector=Detector("squares", search), device="cpu")
+        recognizer = Recognizer(model, config, name="tiny", detector=Detector("squares", search), device="cpu", tta=tta)
         app = create_app(recognizer, Limits(**limits), card=card, token=token, origins=origins, static=page)
         client = TestClient(app, raise_server_exceptions=False).__enter__()
         running.append(client)

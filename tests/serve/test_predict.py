@@ -74,6 +74,21 @@ def test_the_parameters(bench: Bench, tiny: Path) -> None:
     assert expected != [face["scores"] for face in faces("")]
 
 
+def test_mirrors_are_averaged_where_the_service_was_started_so(make: Make, bench: Bench) -> None:
+    """Without a prior the softmax is the model's own: each view's comes from the plain service, of the picture and of its mirror."""
+    pixels = np.random.default_rng(1).integers(0, 250, (32, 32, 3), dtype=np.uint8)
+    own, mirror = (bench.recognizer.classify(view).scores for view in (pixels, pixels[:, ::-1]))
+    flip, file = make(tta="flip").client, part(encoded(pixels))
+    (result,) = flip.post("/v1/predict?cropped=true", files=[file]).json()["results"]
+    mean = {name: (own[name] + mirror[name]) / 2 for name in own}
+    assert result["faces"][0]["scores"] == pytest.approx(mean, abs=1e-5)
+    assert mean != pytest.approx(own, abs=0.01)
+    told = flip.post("/v1/explain?cropped=true", files=[file]).json()
+    assert told["result"]["faces"] == result["faces"]
+    assert told["faces"][0]["scores"] == pytest.approx(own, abs=1e-5)
+    assert told["faces"][0]["mirror_scores"] == pytest.approx(mirror, abs=1e-5)
+
+
 def test_a_cropped_face_is_not_searched(bench: Bench) -> None:
     pixels = np.random.default_rng(0).integers(0, 250, (40, 30, 3), dtype=np.uint8)
     (result,) = bench.client.post("/v1/predict?cropped=true", files=[part(encoded(pixels))]).json()["results"]

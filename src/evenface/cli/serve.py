@@ -40,6 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what scores assume unless a request says otherwise: model, train, half, balanced, or fear=0.2,anger=0.1,... (default: model)",
     )
     model.add_argument(
+        "--tta", default="none", choices=["none", "flip"], help="flip: average each face with its mirror, at twice the cost (default: none)"
+    )
+    model.add_argument(
         "--runtime", default="auto", choices=["auto", "torch", "onnx", "openvino"], help="what computes the model (default: auto)"
     )
     model.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps (default: auto)")
@@ -85,6 +88,7 @@ def run(args: argparse.Namespace) -> int:
             detector=args.detector,
             min_face=args.min_face,
             prior=args.prior,
+            tta=args.tta,
             runtime=args.runtime,
             threads=args.threads,
         )

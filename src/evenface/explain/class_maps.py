@@ -87,7 +87,7 @@ def explain_crops(
     mirrors = [np.ascontiguousarray(crop[:, ::-1]) for crop in crops]
     maps, back = (_maps(recognizer, views, method, layer) for views in (crops, mirrors))
     back = back[..., ::-1]
-    rows, mirror_rows = recognizer.scores(crops, prior), recognizer.scores(mirrors, prior)
+    rows, mirror_rows = (recognizer.scores(views, prior, one_view=True) for views in (crops, mirrors))
     return [
         FaceMaps(
             crops[i],

@@ -105,7 +105,7 @@ class Engine:
         """A table class -> probability for each face of each job; those with the same prior go through the network together."""
         names = self.recognizer.class_names
         scores: list[list[dict[str, float]]] = [[dict(face.scores) for face in each] for each in maps]
-        left = [i for i, job in enumerate(jobs) if not job.ask.explain]
+        left = [i for i, job in enumerate(jobs) if not job.ask.explain or self.recognizer.tta != "none"]  # maps have scores of one view
         while left:
             prior = jobs[left[0]].ask.prior
             same = [i for i in left if jobs[i].ask.prior == prior]
