@@ -220,6 +220,8 @@ def test_what_is_no_video_says_so_in_one_sentence(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=words) as caught:
             open_video(tmp_path / name)
         assert "\n" not in str(caught.value)
+    with pytest.raises(ConfigError, match=r"^rtsp://host/live is an address, .*download it first"):
+        open_video("rtsp://host/live")
 
 
 def test_a_colon_in_the_name(tmp_path: Path) -> None:
