@@ -62,9 +62,9 @@ class MissingExtra(EvenfaceError):
         super().__init__(f"{feature} needs an optional package; install it with: pip install 'evenface[{extra}]'")
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
+def unknown_name(kind: str, name: object, known: Iterable[str]) -> str:
     """The message for an unknown name: the nearest spelling where there is one, else the whole list."""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
     hint = f"did you mean '{close[0]}'?" if close else f"known are: {', '.join(names)}."
     return f"Unknown {kind} '{name}'; {hint}"

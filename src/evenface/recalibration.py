@@ -23,7 +23,7 @@ from evenface.calibration import PRIORS, Calibration, as_logits, class_calibrati
 from evenface.data.store import open_store
 from evenface.devices import resolve_device, resolve_precision
 from evenface.errors import ConfigError
-from evenface.evaluation.evaluate import predict
+from evenface.evaluation.evaluate import predict, require_sizes
 from evenface.evaluation.metrics import confusion_matrix, scores
 from evenface.files import require_writable
 from evenface.model_folder import ModelConfig, load_model, rewrite, standing
@@ -77,6 +77,7 @@ def calibrate(
     """
     if split == "train":
         raise ConfigError("A model is surer of the faces that it has learned from than of new ones; calibrate it on --split validation.")
+    require_sizes(batch_size, workers)
     config, run, folder = find_model(Path(target))
     if folder.resolve().is_relative_to(zoo.PRETRAINED):
         raise ConfigError(f"{folder.name} ships with evenface and stays as it is; copy its folder ({folder}) and calibrate the copy.")

@@ -30,7 +30,7 @@ from evenface.devices import resolve_device, resolve_precision
 from evenface.errors import ConfigError, ModelError, unknown_name
 from evenface.evaluation.aggregate import DECIMALS, expert_weights, weighted
 from evenface.evaluation.compare import Comparison, RunPredictions, compare_runs
-from evenface.evaluation.evaluate import predict, predict_experts
+from evenface.evaluation.evaluate import predict, predict_experts, require_sizes
 from evenface.evaluation.metrics import AGGREGATES
 from evenface.evaluation.records import (
     Evaluation,
@@ -86,7 +86,8 @@ def evaluate(
             those whose training faces are the run's, wherever they lie.
 
     Raises:
-        ConfigError: neither a run nor a model folder, no data set to score on, an output that is a file, or `experts` on a network without.
+        ConfigError: neither a run nor a model folder, no data set to score on, an output that is a file, `experts` on a network without,
+            or a `batch_size` or `workers` below 1.
         LabelError: the data set has other classes than the model.
         DataError, ModelError: what is missing or broken, or data of the run's own that have changed since.
         StorageError: the scores cannot be written there.
@@ -95,6 +96,7 @@ def evaluate(
         raise ConfigError(f"--tta is one of {', '.join(TTA)}, not '{tta}'.")
     if prior not in PRIORS:
         raise ConfigError(unknown_name("prior", prior, PRIORS))
+    require_sizes(batch_size, workers)
     config, run, model_path = find_model(Path(target))
     if output is None and config is None:
         raise ConfigError(f"{run.name} is a model without a run; say with -o/--output where the scores go, since they name every face.")
@@ -196,6 +198,8 @@ def compare(
         raise ConfigError(f"--tta is one of {', '.join(TTA)}, not '{tta}'.")
     if prior not in PRIORS:
         raise ConfigError(unknown_name("prior", prior, PRIORS))
+    if isinstance(runs, str | os.PathLike):
+        raise ConfigError(f"compare takes a list of folders, such as ['{os.fspath(runs)}', 'runs/other'].")
     scoring = Scoring(split, tta, prior)
     stem = scoring.stem
     options: list[tuple[Path, TrainConfig, ModelConfig]] = []

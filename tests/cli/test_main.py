@@ -75,6 +75,8 @@ def test_unknown_words(cli: Any) -> None:
     cli("--verbose").refused(2, "Unknown flag --verbose")
     cli("train", "--epoch", 3).refused(2, "Unknown flag --epoch", "did you mean --epochs?")
     cli("train", "--lamb=3", "--method", "rbcf").refused(2, "did you mean --lam?")
+    cli("train", "--weights", "mean").refused(2, "Unknown flag --weights; it is an option of --method ", "rbc, rbf, rbcf or even.")
+    cli("train", "--method", "ce", "--lam=3").refused(2, "Unknown flag --lam=3; it is an option of --method ")
     cli("train", "--zzzzzz").refused(2, "`evenface train --help` lists them")
     cli("train", "extra").refused(2, "unrecognized arguments: extra")
     cli("evaluate").refused(2, "required: RUN")

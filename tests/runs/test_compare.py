@@ -18,6 +18,7 @@ from evenface.recalibration import calibrate
 from evenface.report.tables import metrics_notes
 from evenface.runs import compare, evaluate
 from evenface.training.config import load_config
+from evenface.training.run import train
 
 from .conftest import CLASSES
 
@@ -145,6 +146,24 @@ def test_compare_under_a_prior(run: Path) -> None:
         compare([run], prior="balanced", resamples=50)
     with pytest.raises(ConfigError, match="Unknown prior"):
         compare([run], prior="flat")
+
+
+def test_what_cannot_work_is_told_in_python_too(run: Path) -> None:
+    with pytest.raises(ConfigError, match=r"takes a list of folders, such as \['.*run', 'runs/other'\]"):
+        compare(str(run))
+    for use in (evaluate, calibrate):
+        with pytest.raises(ConfigError, match="batch_size and workers are at least 1, not 0 and 2"):
+            use(run, batch_size=0)
+    with pytest.raises(ConfigError, match="Unknown prior 'None'; known are"):
+        evaluate(run, prior=None)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="train takes a TrainConfig"):
+        train({"dataset": "synthetic"})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("count", [99, 3_000_000_000])
+def test_how_often_faces_are_drawn_has_bounds(count: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", "a", "--resamples", str(count)]) == 2
+    assert "--resamples lies between 100" in capsys.readouterr().err
 
 
 def test_a_run_is_compared_with_another_tools_answers(run: Path, tmp_path: Path) -> None:

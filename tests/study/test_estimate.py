@@ -103,6 +103,25 @@ def test_from_a_probe(tmp_path: Path) -> None:
     assert estimate_study(runs, [AHEAD, AHEAD]).minutes == {}
 
 
+def test_a_second_view_costs_as_much_as_the_first(tmp_path: Path) -> None:
+    """Whether the options add one (`ce --cls-views both`) or take one away (`rbf` on the original alone)."""
+    faces({"train": 30, "validation": 14, "test": 14}).save(tmp_path / "faces.parquet")
+    wanted = {
+        "ce": {},
+        "two": {"method_options": {"cls_views": "both"}},
+        "rbf": {"method": "rbf"},
+        "one": {"method": "rbf", "method_options": {"rbf_views": "original", "cls_views": "original"}},
+    }
+    runs = runs_of(tmp_path, runs=wanted)
+    found = estimate_study(runs, [AHEAD] * 4, probe=Fixed()).minutes
+    ce, two, rbf, one = (found[run.folder] for run in runs)
+    assert two == pytest.approx(2 * ce)
+    assert one == pytest.approx(rbf / 2)
+    finish(runs[0], 600, {"fear": 30}, threads=1)
+    again = estimate_study(runs, [DONE, AHEAD, AHEAD, AHEAD]).minutes
+    assert again[runs[1].folder] == pytest.approx(2 * 10 / 2)  # on two cores
+
+
 def test_data_that_are_not_here(tmp_path: Path) -> None:
     found = estimate_study(runs_of(tmp_path, runs={"ce": {}}), [AHEAD], probe=Fixed())
     assert found.minutes == {}

@@ -41,8 +41,8 @@ def run(args: argparse.Namespace) -> int:
     from evenface.report.tables import comparison_table, methods_table
     from evenface.runs import compare
 
-    if args.resamples < 100:
-        raise ConfigError("--resamples must be at least 100 for an interval to mean anything.")
+    if not 100 <= args.resamples <= 100_000:
+        raise ConfigError("--resamples lies between 100, for an interval to mean anything, and 100000, beyond which it changes no more.")
     if args.output is not None:  # told now, and not after the work
         if args.output.is_dir():
             raise ConfigError(f"{args.output} is a folder; -o/--output names a file.")

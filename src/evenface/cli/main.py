@@ -15,7 +15,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import NoReturn
 
@@ -57,14 +57,21 @@ first steps:
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse with one clear line on wrong usage, and the nearest spelling of an unknown flag."""
+    """argparse with one clear line on wrong usage, and the nearest spelling of an unknown flag.
+
+    Attributes:
+        explain: what a verb knows of a flag that it has not, as the rest of a sentence; None where it knows nothing.
+    """
+
+    explain: Callable[[str], str | None] = staticmethod(lambda flag: None)
 
     def error(self, message: str) -> NoReturn:
         unknown = message.partition("unrecognized arguments: ")[2].split()
         if unknown and unknown[0].startswith("-"):
-            flags = list(_flags(self))
-            close = difflib.get_close_matches(unknown[0].split("=")[0], flags, n=1)
-            message = f"Unknown flag {unknown[0]}" + (f"; did you mean {close[0]}?" if close else f"; `{self.prog} --help` lists them.")
+            flag = unknown[0].split("=")[0]
+            close = difflib.get_close_matches(flag, list(_flags(self)), n=1)
+            meant = f"did you mean {close[0]}?" if close else f"`{self.prog} --help` lists them."
+            message = f"Unknown flag {unknown[0]}; {self.explain(flag) or meant}"
         self.exit(2, f"{self.prog}: {message}\n")
 
 

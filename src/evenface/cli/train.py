@@ -54,6 +54,7 @@ def parse(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Nam
     own: list[str] = []
     if first.resume is None and (method or not wants_help):  # importing the methods takes a second that plain --help need not wait for
         own = _add_method_flags(parser, method or "ce")
+        parser.explain = _of_methods  # type: ignore[attr-defined]
     args = parser.parse_args(words)
     if first.resume is not None:
         given = set(vars(args)) - {"resume", "config", "preset", "print_config", "quiet"}
@@ -94,6 +95,15 @@ def _add_method_flags(parser: argparse.ArgumentParser, name: str) -> list[str]:
     if fields:
         add_fields(parser.add_argument_group(f"options of the method {name}"), cls.Options)
     return fields
+
+
+def _of_methods(flag: str) -> str | None:
+    """Which methods have an option of that name."""
+    from evenface.methods import METHODS
+
+    name = flag.removeprefix("--").replace("-", "_")
+    names = [method for method, cls in METHODS.items() if name in {field.name for field in dataclasses.fields(cls.Options)}]
+    return f"it is an option of --method {' or '.join(filter(None, (', '.join(names[:-1]), names[-1])))}." if names else None
 
 
 def _read(path: Path) -> dict[str, Any]:

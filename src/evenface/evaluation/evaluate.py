@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from evenface.data.store import FaceStore, to_float
+from evenface.errors import ConfigError
 from evenface.models.experts import Experts
 
 
@@ -62,6 +63,16 @@ def predict_experts(
     parts = answers(model, answer, store, np.arange(len(store)), batch_size, device, precision, progress)
     both = torch.cat(parts, dim=1).cpu().numpy() if parts else np.zeros((len(model.heads), 0, 2, len(model.class_names)), np.float32)
     return both[:, :, 0], both[:, :, 1]
+
+
+def require_sizes(batch_size: int, workers: int) -> None:
+    """Refuses what is known not to work before any data are read.
+
+    Raises:
+        ConfigError: below 1.
+    """
+    if batch_size < 1 or workers < 1:
+        raise ConfigError(f"batch_size and workers are at least 1, not {batch_size} and {workers}.")
 
 
 def answers(

@@ -5,9 +5,9 @@
     estimate.wall                       # of all, side by side
     estimate.source                     # "measured on 3 finished runs of the same network"
 
-A face costs what it cost in a finished run of the same network and size, or in the probe; times the method's cost (`methods/costs.json`),
-the training faces and the epochs that are left. Cores are shared out: two trainings side by side take twice as long each. On a GPU several
-trainings are taken to come one after another.
+A face costs what it cost in a finished run of the same network and size, or in the probe; times the method's cost (`methods/costs.json`,
+and its views), the training faces and the epochs that are left. Cores are shared out: two trainings side by side take twice as long each.
+On a GPU several trainings are taken to come one after another.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from evenface.errors import EvenfaceError
+from evenface.labels import BASIC
 from evenface.methods._costs import epoch_cost
 from evenface.study.local import cores, threads_wanted
 from evenface.study.plan import Run
@@ -95,7 +96,7 @@ def estimate_study(runs: Sequence[Run], states: Sequence[State], *, jobs: int = 
                 epoch = _scaled(run.config, like, count)
                 used += like
             elif probe is not None:
-                epoch = probe.seconds_per_face(run.config) * max(_LEAST, epoch_cost(run.config.method)) * count
+                epoch = probe.seconds_per_face(run.config) * _cost(run.config) * count
                 probed += 1
             else:
                 continue
@@ -141,8 +142,22 @@ def _like(config: TrainConfig, finished: Sequence[_Finished]) -> list[_Finished]
 
 def _scaled(config: TrainConfig, like: Sequence[_Finished], faces: int) -> float:
     """Core-seconds of an epoch: the mean over what finished runs make of it."""
-    cost = max(_LEAST, epoch_cost(config.method))
-    return sum(each.epoch * cost / max(_LEAST, epoch_cost(each.config.method)) * faces / each.faces for each in like) / len(like)
+    return sum(each.epoch * _cost(config) / _cost(each.config) * faces / each.faces for each in like) / len(like)
+
+
+def _cost(config: TrainConfig) -> float:
+    """Time of an epoch relative to one of `ce`: that of the method as it was measured, twice where its options make two views of one."""
+    return max(_LEAST, epoch_cost(config.method) * _views(config.method, config.method_options) / _views(config.method, {}))
+
+
+def _views(method: str, options: Mapping[str, Any]) -> int:
+    from evenface.methods import create_method
+    from evenface.methods.base import Setting
+
+    try:
+        return create_method(method, Setting(BASIC, (1,) * len(BASIC), epochs=1), dict(options)).views
+    except EvenfaceError:  # one that needs more than this to be made, such as votes
+        return 1
 
 
 def _faces(config: TrainConfig, known: dict[tuple[Any, ...], int]) -> int:

@@ -69,6 +69,10 @@ def train(config: TrainConfig, *, command: Sequence[str] = (), console: Console 
         TrainingError: interrupted (the state is saved), or a loss that is not finite.
         StorageError: a full disk, or a run folder that cannot be written.
     """
+    if not isinstance(config, TrainConfig):
+        raise ConfigError(
+            "train takes a TrainConfig; from a mapping or a file one is made by evenface.training.config's from_dict and load_config."
+        )
     require_new(config.folder)  # before the data are read, which may take minutes
     return _run(resolved(config), None, command, console)
 
