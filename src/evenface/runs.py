@@ -206,7 +206,7 @@ def compare(
     table: list[RunPredictions] = []
     counts: dict[str, int] | None = None
     whys: dict[str, str] = {}
-    tools = []
+    tools, finished = [], []
     for entry in runs:
         found = scored_in(Path(entry), scoring)
         if found is not None:  # the folder's name stands for the method
@@ -214,6 +214,7 @@ def compare(
             table.append(RunPredictions.of(str(entry), name, next(iter(found.metrics.get("seeds") or [0])), found.predictions))
             whys[str(entry)] = why_optimistic(found.metrics)
             tools += [name] * found.tool
+            finished += [name] * (found.tool or not found.metrics.get("seeds"))
             continue
         config, folder, model_path = find_model(Path(entry))
         if config is None or folder != Path(entry):
@@ -233,7 +234,7 @@ def compare(
         table.append(RunPredictions.of(str(folder), "", config.seed, read_predictions(file)))
     labels = iter(labels_of(options) if options else ())
     table = [run if run.method else dataclasses.replace(run, method=next(labels)) for run in table]
-    comparison = compare_runs(table, without_duplicates=without_duplicates, resamples=resamples)
+    comparison = compare_runs(table, without_duplicates=without_duplicates, resamples=resamples, finished=finished)
     notes = [*comparison.notes, *optimistic_notes(whys, "these very images")]
     if tools and scoring.flags:
         notes.append(f"{', '.join(tools)}: another tool's answers, which stand as they are, without{scoring.flags}.")

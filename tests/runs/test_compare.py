@@ -180,6 +180,8 @@ def test_a_run_is_compared_with_another_tools_answers(run: Path, tmp_path: Path)
     evaluate(run, split="test", device="cpu", tta="flip")
     comparison, _ = compare([run, tmp_path / "right"], tta="flip")
     assert comparison.methods[1].mean("overall") == 1.0
+    assert any("with one seed" in note for note in comparison.notes)  # the run
+    assert not any("with one seed" in note for note in compare([tmp_path / "right"], resamples=50)[0].notes)
     assert "right: another tool's answers, which stand as they are, without --tta flip." in comparison.notes
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -137,7 +137,14 @@ class Comparison:
         return dataclasses.asdict(self)
 
 
-def compare_runs(runs: Sequence[RunPredictions], *, without_duplicates: bool = False, resamples: int = 10_000, seed: int = 0) -> Comparison:
+def compare_runs(
+    runs: Sequence[RunPredictions],
+    *,
+    without_duplicates: bool = False,
+    resamples: int = 10_000,
+    seed: int = 0,
+    finished: Collection[str] = (),
+) -> Comparison:
     """Scores of each method, and the paired test of each method against the first.
 
     Where baseline and method have the same seeds, trainings are paired by seed (one training of each is a pair whatever the
@@ -148,6 +155,7 @@ def compare_runs(runs: Sequence[RunPredictions], *, without_duplicates: bool = F
         without_duplicates: leave out every image that stands in the train part of any of the runs.
         resamples: R of the bootstrap.
         seed: of the bootstrap.
+        finished: methods that are a tool or a model as it is, and no training that could be repeated; nobody is told to give more seeds.
 
     Raises:
         DataError: runs on other images or with other true labels, or no image left.
@@ -173,7 +181,7 @@ def compare_runs(runs: Sequence[RunPredictions], *, without_duplicates: bool = F
     for label, members in others:
         seeds_a, seeds_b = [runs[i].seed for i in first], [runs[i].seed for i in members]
         paired = seeds_a == seeds_b or len(first) == len(members) == 1
-        if not paired:
+        if not paired and not {baseline, label} & set(finished):
             notes.append(_apart(label, seeds_b, baseline, seeds_a))
         a, b = predicted[:, first], predicted[:, members]
         found = paired_bootstrap(true, a, b, len(names), resamples=resamples, seed=seed, pair_seeds=paired)
@@ -182,7 +190,7 @@ def compare_runs(runs: Sequence[RunPredictions], *, without_duplicates: bool = F
         pairs.append(PairedComparison(baseline, label, **found, holm_p=1.0, mcnemar=exact, seeds=seeds))
     corrected = holm([pair.mean_recall.p_value for pair in pairs])
     pairs = [dataclasses.replace(pair, holm_p=p) for pair, p in zip(pairs, corrected, strict=True)]
-    if any(len(group.seeds) == 1 for group in methods):
+    if any(len(group.seeds) == 1 and group.method not in finished for group in methods):
         notes.append("A method with one seed: its numbers speak of that training, not of the method; give at least 3 seeds.")
     empty = [name for name, count in zip(names, n, strict=True) if count == 0]
     if empty:
