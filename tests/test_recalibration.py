@@ -326,7 +326,8 @@ def test_a_packed_model_is_half_as_large_and_tells_its_scores(run: Path, faces: 
         assert f"| {name} | 8 | 4 | {100 * metrics['per_class'][name]['recall']:.1f} [" in card
     assert str(tmp_path) not in card + (place / "config.json").read_text() + (place / "card.json").read_text()
     assert renew_card(place).read_text() == card
-    files = [evaluate(each, device="cpu", dataset="folder", data_dir=str(faces), output=tmp_path / f"of_{each.name}") for each in (run, place)]
+    other = {"dataset": "folder", "data_dir": str(faces), "device": "cpu"}
+    files = [evaluate(each, **other, output=tmp_path / f"of_{each.name}") for each in (run, place)]
     a, b = (pq.read_table(found.predictions_file) for found in files)
     for name in CLASSES:  # weights are off by 2^-11 at most, in relation
         np.testing.assert_allclose(b[f"p_{name}"].to_numpy(), a[f"p_{name}"].to_numpy(), atol=0.01)
