@@ -87,6 +87,21 @@ def test_seeds_are_grouped_and_paired() -> None:
     assert pair.mean_recall.ci95 == together.ci95 != apart.ci95
 
 
+def test_methods_are_paired_on_the_seeds_that_both_have() -> None:
+    """As while a study goes on, and one method is ahead of the others."""
+    ce, rbcf = [run("ce", s, 0.6) for s in (0, 1, 2)], [run("rbcf", s, 0.8) for s in (1, 2)]
+    found = compare_runs([*ce, *rbcf, run("cb", 2, 0.7), run("cb", 1, 0.7), run("cb", 4, 0.7)], resamples=300)
+    alone = compare_runs([*ce[1:], *rbcf], resamples=300)
+    assert found.pairs[0].mean_recall == alone.pairs[0].mean_recall
+    assert [len(pair.mcnemar) for pair in found.pairs] == [2, 2]
+    assert [pair.seeds for pair in found.pairs] == [(1, 2), (1, 2)]
+    assert [m.seeds for m in found.methods] == [(0, 1, 2), (1, 2), (1, 2, 4)]
+    means = [np.mean([sk.balanced_accuracy_score(TRUE, r.predicted) for r in group]) for group in (ce[1:], rbcf)]
+    assert found.pairs[0].mean_recall.value == pytest.approx(means[1] - means[0])
+    assert "Against ce on the seeds that both have, 1, 2, and no others: rbcf, cb." in found.notes
+    assert not any("drawn apart" in note for note in found.notes)
+
+
 def test_other_seeds_are_drawn_apart() -> None:
     found = compare_runs([run("ce", 0, 0.6), run("ce", 1, 0.6), run("rbcf", 5, 0.8), run("rbcf", 6, 0.8)], resamples=100)
     assert found.pairs[0].mcnemar == ()

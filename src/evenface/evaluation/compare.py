@@ -147,8 +147,9 @@ def compare_runs(
 ) -> Comparison:
     """Scores of each method, and the paired test of each method against the first.
 
-    Where baseline and method have the same seeds, trainings are paired by seed (one training of each is a pair whatever the
-    seeds); else each method's trainings are drawn apart and McNemar's test is left out.
+    Where baseline and method have two or more seeds in common, the trainings with these are paired and the others left out of the test, as
+    a note says (one training of each is a pair whatever the seeds); else each method's trainings are drawn apart and McNemar's test is
+    left out.
 
     Arguments:
         runs: at least one; the first one's method is the baseline.
@@ -178,16 +179,23 @@ def compare_runs(
     n = np.bincount(true, minlength=len(names))
     (baseline, first), *others = groups.items()
     pairs = []
+    partly: dict[tuple[int, ...], list[str]] = {}
     for label, members in others:
-        seeds_a, seeds_b = [runs[i].seed for i in first], [runs[i].seed for i in members]
-        paired = seeds_a == seeds_b or len(first) == len(members) == 1
+        mine, members = _in_common([(runs[i].seed, i) for i in first], [(runs[i].seed, i) for i in members])
+        seeds_a, seeds_b = [runs[i].seed for i in mine], [runs[i].seed for i in members]
+        paired = seeds_a == seeds_b or len(mine) == len(members) == 1
+        if (len(mine), len(members)) != (len(first), len(groups[label])):
+            partly.setdefault(tuple(seeds_a), []).append(label)
         if not paired and not {baseline, label} & set(finished):
             notes.append(_apart(label, seeds_b, baseline, seeds_a))
-        a, b = predicted[:, first], predicted[:, members]
+        a, b = predicted[:, mine], predicted[:, members]
         found = paired_bootstrap(true, a, b, len(names), resamples=resamples, seed=seed, pair_seeds=paired)
-        exact = tuple(mcnemar_exact(a[:, s] == true, b[:, s] == true) for s in range(len(first))) if paired else ()
+        exact = tuple(mcnemar_exact(a[:, s] == true, b[:, s] == true) for s in range(len(mine))) if paired else ()
         seeds = tuple(seeds_a) if seeds_a == seeds_b else ()
         pairs.append(PairedComparison(baseline, label, **found, holm_p=1.0, mcnemar=exact, seeds=seeds))
+    for seeds, labels in partly.items():
+        both = ", ".join(map(str, seeds))
+        notes.append(f"Against {baseline} on the seeds that both have, {both}, and no others: {', '.join(labels)}.")
     corrected = holm([pair.mean_recall.p_value for pair in pairs])
     pairs = [dataclasses.replace(pair, holm_p=p) for pair, p in zip(pairs, corrected, strict=True)]
     if any(len(group.seeds) == 1 and group.method not in finished for group in methods):
@@ -266,6 +274,14 @@ def method_labels(
         shown = [key for key in keys if differ(key, options if key in always else family)]
         labels.append(" ".join([str(run["method"]), *(f"{key}={run.get(key)}" for key in shown)]))
     return labels
+
+
+def _in_common(first: Sequence[tuple[int, int]], second: Sequence[tuple[int, int]]) -> tuple[list[int], list[int]]:
+    """The columns of two methods, each with its seed: of the seeds that both have, where these are two or more; else all."""
+    both = {seed for seed, _ in first} & {seed for seed, _ in second}
+    if len(both) < 2:
+        both = {seed for seed, _ in (*first, *second)}
+    return [column for seed, column in first if seed in both], [column for seed, column in second if seed in both]
 
 
 def _apart(label: str, seeds: Sequence[int], baseline: str, others: Sequence[int]) -> str:
