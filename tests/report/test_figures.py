@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from PIL import Image
 from sklearn.metrics import average_precision_score, confusion_matrix, f1_score, precision_score, recall_score
 
 from evenface.evaluation.changes import confusion_changes
+from evenface.evaluation.compare import RunPredictions, compare_runs
 from evenface.evaluation.ranking import class_rankings
 from evenface.evaluation.reliability import calibration_errors, reliability
 from evenface.report.figures.calibration import Calibrated, reliability_figure
@@ -30,6 +32,7 @@ from evenface.report.figures.scores import gain_figure, scores_figure
 from evenface.report.gather import Scores, find_runs, read_scores
 from evenface.report.parts.classes import class_scores
 from evenface.report.parts.part import confusions
+from evenface.report.parts.results import _pairs
 
 from .conftest import COUNTS, Made
 
@@ -111,6 +114,25 @@ def test_the_confusion_matrices(many: Scores) -> None:
     images = [axes.images[0] for axes in figure.drawing.axes if axes.images]
     assert [image.get_clim() for image in images] == [(0, 100)] * 2  # one scale
     assert images[1].get_array().data.ravel() == pytest.approx([100 * float(row["rate"]) for row in rows[9:]])
+
+
+def test_the_changes_are_of_the_seeds_that_both_have(many: Scores) -> None:
+    """A third training of the baseline alone, with a seed between the others: the test and the picture leave it out."""
+    (base, a), _ = many.methods
+    runs = [dataclasses.replace(run, seed=2 * run.seed) for run in many.runs]
+    extra = dataclasses.replace(runs[a[0]], name="extra", seed=1)
+    predicted = np.vstack([many.predicted, (many.predicted[a[0]] + 1) % 3])
+    answers = [
+        RunPredictions(run.name, run.label, run.seed, many.ids, many.true, row, many.class_names, many.duplicates)
+        for run, row in zip([*runs, extra], predicted, strict=True)
+    ]
+    comparison = compare_runs([each for each in answers if each.method == base] + [each for each in answers if each.method != base])
+    uneven = dataclasses.replace(many, runs=(*runs, extra), predicted=predicted, comparison=comparison)
+    ((was, before),), ((pair, now),) = (_pairs(scores)[0] for scores in (many, uneven))
+    assert pair.seeds == (0, 2)
+    assert pair.mean_recall.value == was.mean_recall.value
+    for name in ("value", "ci95"):
+        np.testing.assert_array_equal(getattr(now, name), getattr(before, name))
 
 
 def test_the_changes(many: Scores) -> None:

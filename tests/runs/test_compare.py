@@ -15,7 +15,7 @@ from evenface.answers import score_answers
 from evenface.cli.main import main
 from evenface.errors import ConfigError
 from evenface.recalibration import calibrate
-from evenface.report.tables import metrics_notes
+from evenface.report.tables import methods_table, metrics_notes
 from evenface.runs import compare, evaluate
 from evenface.training.config import load_config
 from evenface.training.run import train
@@ -195,6 +195,7 @@ def test_a_model_without_a_run_is_compared_by_its_folder_of_scores(run: Path, tm
     assert [m.method for m in comparison.methods] == ["shipped", "ce", "second"]
     assert {m.mean("mean_recall") for m in comparison.methods} == {own.metrics["mean_recall"]} == {again.metrics["mean_recall"]}
     assert counts == dict.fromkeys(CLASSES, 8)
+    assert methods_table(comparison).footer[-1] == ("seeds", "", "-", "3", "-")
     with pytest.raises(ConfigError, match=r"shipped has no scores on test, --tta flip; run: evenface evaluate MODEL .*--tta flip -o "):
         compare([tmp_path / "shipped"], tta="flip")
     with pytest.raises(ConfigError, match="is a model folder, to be given away"):

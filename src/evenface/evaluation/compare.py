@@ -123,6 +123,7 @@ class Comparison:
         pairs: one per method after the baseline.
         notes: what a reader must know, one sentence each.
         resamples: of the bootstrap.
+        finished: methods that are a tool or a model as it is; their seed says nothing.
     """
 
     class_names: tuple[str, ...]
@@ -131,6 +132,7 @@ class Comparison:
     pairs: tuple[PairedComparison, ...]
     notes: tuple[str, ...]
     resamples: int
+    finished: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types for JSON (write it with `records.write_metrics`, which turns NaN into null)."""
@@ -203,7 +205,7 @@ def compare_runs(
     empty = [name for name, count in zip(names, n, strict=True) if count == 0]
     if empty:
         notes.append(f"No image of {', '.join(empty)}: left out of the means.")
-    return Comparison(names, tuple(int(count) for count in n), methods, tuple(pairs), tuple(notes), resamples)
+    return Comparison(names, tuple(int(count) for count in n), methods, tuple(pairs), tuple(notes), resamples, tuple(finished))
 
 
 def align(

@@ -100,7 +100,8 @@ def methods_table(comparison: Comparison, train_counts: Mapping[str, int] | None
     footer = [(title, total, *(cell(method.mean(key), method.ci95[key]) for method in comparison.methods)) for key, title in TITLES.items()]
     if any(len(method.seeds) > 1 for method in comparison.methods):
         footer += [(f"sd of {title}", "", *(_sd(method, key) for method in comparison.methods)) for key, title in TITLES.items()]
-    footer.append(("seeds", "", *(", ".join(map(str, method.seeds)) for method in comparison.methods)))
+    seeds = {m.method: "-" if m.method in comparison.finished else ", ".join(map(str, m.seeds)) for m in comparison.methods}
+    footer.append(("seeds", "", *seeds.values()))
     notes = [_INTERVALS]
     if any(len(method.seeds) > 1 for method in comparison.methods):
         notes.append("Several seeds: means over them; the means' intervals draw images and seeds, sd is between seeds.")

@@ -92,10 +92,12 @@ def _pairs(scores: Scores) -> tuple[list[tuple[PairedComparison, Changes]], str]
     for pair in scores.comparison.pairs:
         if pair.method not in kept:
             continue
-        other = kept[pair.method]
-        paired = baseline.seeds == other.seeds or len(baseline.seeds) == len(other.seeds) == 1
-        a, b = (scores.predicted[places[name]].T for name in (baseline.method, pair.method))
-        pairs.append((pair, confusion_changes(scores.true, a, b, len(scores.class_names), pair_seeds=paired)))
+        columns = [
+            [place for seed, place in zip(m.seeds, places[m.method], strict=True) if not pair.seeds or seed in pair.seeds]
+            for m in (baseline, kept[pair.method])
+        ]
+        a, b = (scores.predicted[each].T for each in columns)
+        pairs.append((pair, confusion_changes(scores.true, a, b, len(scores.class_names), pair_seeds=bool(pair.mcnemar))))
     return pairs, note
 
 
