@@ -18,10 +18,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from PIL import Image
 from rich.console import Console
 from safetensors.torch import load_file, save_file
 
-from evenface.data.manifest import Manifest
+from evenface.data.manifest import IMAGE_TYPE, Manifest
 from evenface.errors import ConfigError, ModelError, TrainingError
 from evenface.training.config import TrainConfig
 from evenface.training.folder import hold
@@ -179,6 +180,21 @@ def test_other_votes(settings: Settings, tiny_set: Path, tmp_path: Path, at_step
     at_step(2, "stop")
     with pytest.raises(Interrupted):  # it goes on, and is stopped again
         resume(config.folder)
+
+
+def test_other_pictures_of_the_same_faces(stopped: TrainConfig, tiny_set: Path, tmp_path: Path) -> None:
+    """A folder whose faces were cut out anew while the run stood still."""
+    faces = Manifest.load(tiny_set)
+    turned = []
+    for row in range(len(faces)):
+        file = io.BytesIO()
+        Image.open(io.BytesIO(faces.image_bytes(row))).transpose(Image.Transpose.ROTATE_180).save(file, "PNG")
+        turned.append({"bytes": file.getvalue(), "path": None})
+    at = faces.table.column_names.index("image")
+    faces.replace(faces.table.set_column(at, "image", pa.array(turned, IMAGE_TYPE))).save(tmp_path / "turned.parquet")
+    with_changes(stopped, data_dir=str(tmp_path / "turned.parquet"))
+    with pytest.raises(ModelError, match=r"The pictures are not those that .* began with; resume with the data set as it was"):
+        resume(stopped.folder)
 
 
 OTHER: dict[str, Any] = {

@@ -33,7 +33,8 @@ from evenface.training.config import TrainConfig, load_config
 from evenface.training.folder import hold, require_new
 from evenface.training.judge import Judge
 from evenface.training.loop import Loop
-from evenface.training.run import build_loop, check_same, check_settings, fabric_for, normalisation, open_split, sayer, start
+from evenface.training.run import build_loop, fabric_for, normalisation, open_split, sayer, start
+from evenface.training.same import check_same, check_settings
 
 
 @dataclasses.dataclass(frozen=True)

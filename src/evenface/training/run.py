@@ -27,19 +27,20 @@ from evenface.data.strong import Strong, Weak
 from evenface.data.unlabelled import read_unlabelled
 from evenface.data.views import Augmentation, Augmenter
 from evenface.devices import channels_last_pays, resolve_device, resolve_precision
-from evenface.errors import ConfigError, DataError, ModelError
+from evenface.errors import ConfigError, DataError
 from evenface.methods import create_method
 from evenface.methods.base import Method, Picture, Setting
 from evenface.models.classifier import Classifier, build_classifier
 from evenface.models.init import load_init, take_normalisation
 from evenface.training.checkpoint import load_state
-from evenface.training.config import TrainConfig, lasting, load_config, resolved
+from evenface.training.config import TrainConfig, load_config, resolved
 from evenface.training.data import load_manifest, of_left_out, selection_split
-from evenface.training.folder import RunFolder, fingerprint, hold, require_new
+from evenface.training.folder import RunFolder, hold, require_new
 from evenface.training.judge import ByExpressions, Judge
 from evenface.training.loop import Loop
 from evenface.training.optim import build_optimizer
 from evenface.training.progress import Bar, Board, Listeners, Progress, require_tensorboard
+from evenface.training.same import check_same, check_settings
 from evenface.training.trainee import Trainee
 from evenface.training.watch import Watched, watched_rows
 
@@ -369,37 +370,3 @@ def _pool(
     pool = open_split(read_unlabelled(config.unlabelled, manifest.class_names), "train", config, device, say)
     say(f"unlabelled  {len(pool):,} faces of {config.unlabelled}")
     return pool
-
-
-def check_settings(saved: dict[str, Any], config: TrainConfig) -> None:
-    """Refuses to go on with other settings than a run began with; a state of an earlier evenface does not tell them.
-
-    Raises:
-        ConfigError: names those that differ.
-    """
-    now = lasting(config)
-    was = {**now, **saved["settings"]} if "settings" in saved else now
-    if changed := [f"{name} is {value!r} and was {was[name]!r}" for name, value in now.items() if was[name] != value]:
-        raise ConfigError(
-            f"{config.folder / 'config.yaml'} is not as this run began: {'; '.join(changed)}. Put back what it was, or start a new run "
-            "with another -o/--output."
-        )
-
-
-def check_same(saved: dict[str, Any], folder: RunFolder, manifest: Manifest, pool: FaceStore | None = None) -> None:
-    """Refuses to go on with other faces than a run began with.
-
-    Raises:
-        ModelError: other classes, training faces, votes or unlabelled faces.
-    """
-    if tuple(saved["class_names"]) != manifest.class_names:
-        raise ModelError(
-            f"The saved state tells {', '.join(saved['class_names'])} apart, the data {', '.join(manifest.class_names)}; "
-            "resume on the data it began with."
-        )
-    if saved["ids"] != folder.fingerprint:
-        raise ModelError(f"The training faces are not those that {folder.path} began with; resume with the data set as it was.")
-    if saved.get("votes", folder.votes) != folder.votes:  # an older state has none
-        raise ModelError(f"The faces' votes are not those that {folder.path} began with; resume with the data set as it was.")
-    if (saved.get("pool") or "") != ("" if pool is None else fingerprint(pool.manifest)):
-        raise ModelError(f"The unlabelled faces are not those that {folder.path} began with; resume with that folder as it was.")
