@@ -78,7 +78,8 @@ def explain(
     classes: Sequence[str] | None = None,
     layer: str = "last",
 ) -> np.ndarray:
-    """Heat maps (n, L or k, h, w), float32, of faces for all classes or for k of them; on the model's device, in evaluation mode.
+    """Heat maps (n, L or k, h, w), float32, of faces for all classes or for k of them; on the model's device and in its precision, in
+    evaluation mode.
 
     Args:
         faces: (n, S, S, 3), uint8 RGB, S being the model's size.
@@ -90,14 +91,14 @@ def explain(
         ConfigError: an unknown method, class or layer, or a method that cannot explain this network.
     """
     wanted = check(model, method, classes, layer)
-    device = next(model.parameters()).device
+    weight = next(model.parameters())
     parts = []
     was_training = model.training
     model.eval()
     try:
         for start in range(0, len(faces), BATCH):
-            pixels = torch.from_numpy(np.ascontiguousarray(np.stack(list(faces[start : start + BATCH])))).to(device)
-            x = pixels.permute(0, 3, 1, 2).float().div_(255)
+            pixels = torch.from_numpy(np.ascontiguousarray(np.stack(list(faces[start : start + BATCH])))).to(weight.device)
+            x = pixels.permute(0, 3, 1, 2).to(weight.dtype).div_(255)
             parts.append(_class_maps(model, x, wanted) if method == "class-map" else _by_gradient(model, x, wanted, method, layer))
     finally:
         model.train(was_training)
@@ -169,10 +170,10 @@ def _watched(model: Classifier, layer: str) -> Iterator[list[Tensor]]:
 
     def catch(module: torch.nn.Module, given: tuple[Tensor, ...], out: Tensor) -> Tensor:
         torch.set_grad_enabled(True)
-        seen.append(out.detach().float().requires_grad_())
+        seen.append(out.detach().to(precision).requires_grad_())
         return seen[-1].clone()  # what follows may work in place, which a leaf does not allow
 
-    net = model.backbone.net
+    net, precision = model.backbone.net, next(model.parameters()).dtype  # what autocast has lowered is raised again
     place = model.backbone if layer == "last" else net.get_submodule(earlier_path(model.backbone))
     handle = place.register_forward_hook(catch)
     try:
