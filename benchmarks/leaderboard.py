@@ -34,7 +34,7 @@ from evenface.files import write_text
 from evenface.methods._costs import costs
 from evenface.report.grid import Grid
 from evenface.report.tables import TITLES, class_order, p_text, percent, points
-from evenface.runs import evaluate
+from evenface.runs.evaluate import evaluate
 from evenface.study import Recipe, Run, StudyResult, Task, collect, plan, read_recipe, run_locally, state_of
 from evenface.study.kept import keep, names_in, restore
 from evenface.study.schedule import Stopped

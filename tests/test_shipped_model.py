@@ -15,7 +15,7 @@ from evenface.errors import ConfigError
 from evenface.labels import BASIC
 from evenface.model_folder import load_model, read_config
 from evenface.report.tables import metrics_notes
-from evenface.runs import model_card
+from evenface.runs.card import model_card
 from evenface.study import plan, read_recipe
 
 

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from evenface.data.manifest import Manifest as Manifest
     from evenface.errors import EvenfaceError as EvenfaceError
     from evenface.model_folder import load_model as load_model
-    from evenface.recalibration import calibrate as calibrate
     from evenface.recognizer import Recognizer as Recognizer
     from evenface.results import Face as Face
     from evenface.results import FrameResult as FrameResult
-    from evenface.runs import compare as compare
-    from evenface.runs import evaluate as evaluate
+    from evenface.runs.calibrate import calibrate as calibrate
+    from evenface.runs.compare import compare as compare
+    from evenface.runs.evaluate import evaluate as evaluate
     from evenface.training.config import TrainConfig as TrainConfig
     from evenface.training.run import resume as resume
     from evenface.training.run import train as train
@@ -33,9 +33,9 @@ _HOME = {
     "Manifest": "evenface.data.manifest",
     "Recognizer": "evenface.recognizer",
     "TrainConfig": "evenface.training.config",
-    "calibrate": "evenface.recalibration",
-    "compare": "evenface.runs",
-    "evaluate": "evenface.runs",
+    "calibrate": "evenface.runs.calibrate",
+    "compare": "evenface.runs.compare",
+    "evaluate": "evenface.runs.evaluate",
     "load_dataset": "evenface.data",
     "load_model": "evenface.model_folder",
     "resume": "evenface.training.run",

@@ -18,7 +18,7 @@ from evenface.cards.places import without_places
 from evenface.cards.reading import FACTS
 from evenface.errors import ConfigError, unknown_name
 from evenface.model_folder import load_model, read_card, save_model, standing
-from evenface.runs import find_model
+from evenface.runs.find import find_model
 from evenface.training.checkpoint import minutes
 
 

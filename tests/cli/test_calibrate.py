@@ -10,7 +10,7 @@ import pytest
 
 from evenface.cli.calibrate import tables
 from evenface.model_folder import read_config
-from evenface.recalibration import calibrate
+from evenface.runs.calibrate import calibrate
 
 
 @pytest.fixture

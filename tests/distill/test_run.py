@@ -28,7 +28,8 @@ from evenface.methods.base import Batch
 from evenface.model_folder import load_model
 from evenface.models.classifier import build_classifier
 from evenface.models.init import load_init
-from evenface.runs import compare, evaluate
+from evenface.runs.compare import compare
+from evenface.runs.evaluate import evaluate
 from evenface.training.config import TrainConfig
 from evenface.training.loop import Loop
 from evenface.training.run import train

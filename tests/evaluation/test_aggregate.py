@@ -22,7 +22,7 @@ from evenface.labels import BASIC
 from evenface.model_folder import save_model
 from evenface.models.classifier import build_classifier
 from evenface.models.experts import Experts
-from evenface.runs import evaluate
+from evenface.runs.evaluate import evaluate
 
 
 def softmax(z: np.ndarray) -> np.ndarray:

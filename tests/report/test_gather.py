@@ -15,7 +15,7 @@ from evenface.errors import ConfigError, DataError, ModelError
 from evenface.evaluation.records import Predictions, read_predictions, write_predictions
 from evenface.report.data import Data
 from evenface.report.gather import evaluate_command, find_runs, read_scores, stored
-from evenface.runs import evaluate
+from evenface.runs.evaluate import evaluate
 
 from .conftest import NAMES, Made, ids_of, make_run, true_of
 

@@ -11,12 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from evenface.answers import score_answers
 from evenface.cli.main import main
 from evenface.errors import ConfigError
-from evenface.recalibration import calibrate
 from evenface.report.tables import methods_table, metrics_notes
-from evenface.runs import compare, evaluate
+from evenface.runs.answers import score_answers
+from evenface.runs.calibrate import calibrate
+from evenface.runs.compare import compare
+from evenface.runs.evaluate import evaluate
 from evenface.training.config import load_config
 from evenface.training.run import train
 
@@ -117,7 +118,7 @@ def test_a_comparison_that_cannot_be_kept_is_told_before_the_work(
     def work(*_: Any, **__: Any) -> None:
         raise AssertionError("too late")
 
-    monkeypatch.setattr("evenface.runs.compare", work)
+    monkeypatch.setattr("evenface.runs.compare.compare", work)
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_text("")
     assert main(["compare", "a", "b", "-o", str(tmp_path / place)]) == code

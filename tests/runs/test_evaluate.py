@@ -17,13 +17,13 @@ import yaml
 from PIL import Image, ImageFilter
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix
 
-from evenface.answers import score_answers
 from evenface.data.manifest import IMAGE_TYPE, Manifest
 from evenface.errors import ConfigError, DataError, LabelError, ModelError, StorageError
 from evenface.labels import BASIC
 from evenface.model_folder import read_config
-from evenface.recalibration import calibrate
-from evenface.runs import evaluate
+from evenface.runs.answers import score_answers
+from evenface.runs.calibrate import calibrate
+from evenface.runs.evaluate import evaluate
 
 from .conftest import CLASSES, faces, probabilities
 
@@ -285,8 +285,8 @@ def test_what_cannot_be_kept_is_told_before_the_work(run: Path, tmp_path: Path, 
     def work(*_: Any, **__: Any) -> None:
         raise AssertionError("too late")
 
-    monkeypatch.setattr("evenface.runs.predict", work)
-    monkeypatch.setattr("evenface.recalibration.predict", work)
+    monkeypatch.setattr("evenface.runs.evaluate.predict", work)
+    monkeypatch.setattr("evenface.runs.calibrate.predict", work)
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot be written"):
         evaluate(run, output=tmp_path / "file" / "scores", device="cpu")

@@ -19,7 +19,8 @@ from evenface import zoo
 from evenface.errors import ConfigError, DataError, ModelError
 from evenface.evaluation.records import read_metrics, read_predictions, write_metrics
 from evenface.models import init
-from evenface.runs import compare, evaluate
+from evenface.runs.compare import compare
+from evenface.runs.evaluate import evaluate
 from evenface.study import Recipe, Run, Scoring, collect, plan, read_recipe, state_of
 from evenface.study.estimate import estimate_study
 from evenface.study.kept import keep, names_in, restore

@@ -17,7 +17,7 @@ from sklearn.metrics import balanced_accuracy_score, recall_score
 from evenface.errors import DataError
 from evenface.evaluation.records import read_predictions
 from evenface.report.study import study_csv, study_grid, study_grids
-from evenface.runs import evaluate
+from evenface.runs.evaluate import evaluate
 from evenface.study import Recipe, Run, Scoring, collect, plan
 
 from ..training.conftest import CLASSES

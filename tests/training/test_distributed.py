@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from evenface.runs import evaluate
+from evenface.runs.evaluate import evaluate
 from evenface.training.checkpoint import load_state
 from evenface.training.config import TrainConfig
 from evenface.training.run import train

@@ -17,7 +17,7 @@ from evenface.evaluation.evaluate import predict
 from evenface.evaluation.records import read_predictions
 from evenface.methods import METHODS
 from evenface.model_folder import load_model
-from evenface.runs import evaluate
+from evenface.runs.evaluate import evaluate
 from evenface.training.config import TrainConfig
 from evenface.training.data import load_manifest
 from evenface.training.loop import Interrupted, Loop

@@ -26,7 +26,7 @@ from evenface.methods._options import parse
 from evenface.methods.ce import Ce, CeOptions
 from evenface.model_folder import load_model
 from evenface.models.classifier import build_classifier
-from evenface.runs import evaluate
+from evenface.runs.evaluate import evaluate
 from evenface.training import run as run_module
 from evenface.training.checkpoint import load_state
 from evenface.training.config import TrainConfig, load_config

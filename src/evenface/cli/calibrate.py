@@ -17,8 +17,8 @@ from evenface.cli.flags import add_scoring, scoring
 
 
 if TYPE_CHECKING:
-    from evenface.recalibration import CalibrationReport
     from evenface.report.grid import Grid
+    from evenface.runs.calibrate import CalibrationReport
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from evenface.cli.output import console, progress_bar
-    from evenface.recalibration import calibrate
+    from evenface.runs.calibrate import calibrate
 
     how, out = scoring(args), console()
     with progress_bar(out, "scoring") as reach:

@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from evenface.evaluation.records import plain, write_metrics
     from evenface.files import require_writable
     from evenface.report.tables import comparison_table, methods_table
-    from evenface.runs import compare
+    from evenface.runs.compare import compare
 
     if not 100 <= args.resamples <= 100_000:
         raise ConfigError("--resamples lies between 100, for an interval to mean anything, and 100000, beyond which it changes no more.")

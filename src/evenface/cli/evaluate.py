@@ -51,9 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from evenface.answers import is_answers
     from evenface.cli.output import console, progress_bar
-    from evenface.runs import evaluate
+    from evenface.runs.answers import is_answers
+    from evenface.runs.evaluate import evaluate
 
     how, out = scoring(args), console()
     if is_answers(args.target):
@@ -75,8 +75,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _answers(args: argparse.Namespace) -> int:
-    from evenface.answers import score_answers
     from evenface.errors import ConfigError
+    from evenface.runs.answers import score_answers
 
     if args.dataset is None or args.output is None:
         raise ConfigError("Answers are scored on the faces of --dataset and --data-dir, and the scores go to the folder -o; give them.")

@@ -101,7 +101,7 @@ def run_info(args: argparse.Namespace) -> int:
 
 
 def run_card(args: argparse.Namespace) -> int:
-    from evenface.runs import keep_notes, model_card, renew_card
+    from evenface.runs.card import keep_notes, model_card, renew_card
 
     if args.notes is not None:
         print(f"notes     {keep_notes(args.name, args.notes)}")

@@ -30,7 +30,7 @@ from evenface.models.dlib_face import MEAN, STD, DlibFaceResNet, descriptor
 from evenface.models.grids import spread
 from evenface.models.init import dlib_face_file
 from evenface.models.weights import read_weights
-from evenface.runs import find_model
+from evenface.runs.find import find_model
 
 
 FACE_SIZE = 150

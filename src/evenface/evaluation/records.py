@@ -93,7 +93,7 @@ class Evaluation:
 
 
 class Scoring(NamedTuple):
-    """What a model is scored on, and how; see `evenface.runs.evaluate`."""
+    """What a model is scored on, and how; see `evenface.evaluate`."""
 
     split: str = "test"
     tta: str = "none"

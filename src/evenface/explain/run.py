@@ -33,8 +33,8 @@ from evenface.files import printable, write_aside, write_text
 from evenface.models.classifier import Classifier
 from evenface.predict.pictures import predict_pictures
 from evenface.recognizer import Recognizer
-from evenface.run_data import data_of, learned_look
-from evenface.runs import find_model
+from evenface.runs.data import data_of, learned_look
+from evenface.runs.find import find_model
 from evenface.training.config import TrainConfig
 from evenface.training.watch import read_watched
 

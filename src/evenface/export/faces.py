@@ -20,8 +20,8 @@ from evenface.errors import ConfigError
 from evenface.faces.alignment import Alignment
 from evenface.labels import CLASSES
 from evenface.model_folder import ModelConfig
-from evenface.run_data import data_of, learned_look
-from evenface.runs import find_model
+from evenface.runs.data import data_of, learned_look
+from evenface.runs.find import find_model
 
 
 DRAWN = 40  # faces per class where no data set is named

@@ -10,8 +10,8 @@ import dataclasses
 import shlex
 from typing import TYPE_CHECKING
 
-from evenface.run_data import data_of
-from evenface.run_labels import pictures_in, train_ids
+from evenface.runs.data import data_of
+from evenface.runs.labels import pictures_in, train_ids
 
 
 if TYPE_CHECKING:

@@ -30,8 +30,8 @@ from evenface.evaluation.records import Predictions, Scoring, read_metrics, read
 from evenface.model_folder import WEIGHTS, ModelConfig, is_backbone, read_config, standing
 from evenface.report.data import Data
 from evenface.report.tables import class_order
-from evenface.run_labels import labels_of
-from evenface.runs import chosen_on, find_model
+from evenface.runs.find import chosen_on, find_model
+from evenface.runs.labels import labels_of
 from evenface.training.config import TrainConfig, load_config
 
 

@@ -27,7 +27,7 @@ from evenface.report.page import page
 from evenface.report.parts import faces, maps, meaning, results, summary, training
 from evenface.report.parts.part import Context, Part
 from evenface.report.parts.reproduce import reproduce
-from evenface.runs import TTA, evaluate
+from evenface.runs.evaluate import TTA, evaluate
 
 
 Step = Callable[[str], object]
@@ -74,12 +74,12 @@ def write_report(
         output: the page; its figures go into a folder of its name with `_files`.
         splits: what to show, the first one first; runs are scored on them where they are not yet. None shows the stored scores on test and
             validation.
-        tta, prior: which scores; see `evenface.runs.evaluate`.
+        tta, prior: which scores; see `evenface.evaluate`.
         dataset, data_dir: where the faces lie, by default the run's own; a model without a run needs them to be scored.
         with_faces: show single faces; without, nothing on the page or beside it shows or names one.
         resamples: of the paired test.
         command: for the page.
-        device, scoring: of `evenface.runs.evaluate`.
+        device, scoring: of `evenface.evaluate`.
 
     Raises:
         ConfigError: nothing to show, or a setting that cannot work.

@@ -34,7 +34,7 @@ from evenface.data.manifest import SPLITS
 from evenface.errors import ConfigError, unknown_name
 from evenface.evaluation.records import Scoring
 from evenface.methods import METHODS
-from evenface.runs import TTA
+from evenface.runs.evaluate import TTA
 from evenface.study.axes import axis_labels, combinations
 from evenface.study.layout import check_layout, entries_of
 from evenface.study.settings import SCORED_AS_MAJORITY, config_of, merged, read_settings

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from evenface.errors import ConfigError
 from evenface.evaluation.records import Scoring
-from evenface.runs import is_scored
+from evenface.runs.find import is_scored
 from evenface.study.plan import Run, matter
 from evenface.training import checkpoint
 from evenface.training.config import PLACED, load_config

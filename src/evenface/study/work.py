@@ -33,9 +33,9 @@ def work(config: TrainConfig, task: Task, console: Console | None = None) -> Non
     """Trains the run, or goes on with it, and scores its best model; what is done already is left as it is.
 
     Raises:
-        EvenfaceError: as `evenface.training.run.train` and `evenface.runs.evaluate`.
+        EvenfaceError: as `evenface.training.run.train` and `evenface.evaluate`.
     """
-    from evenface.runs import evaluate
+    from evenface.runs.evaluate import evaluate
     from evenface.training.run import resume, train
 
     folder = config.folder

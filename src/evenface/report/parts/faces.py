@@ -16,7 +16,7 @@ from evenface.report.gather import Scores
 from evenface.report.page import Section, escape, face_img, folded, gallery_html, paragraph
 from evenface.report.parts.part import Context, Part, members, shown
 from evenface.report.tables import percent
-from evenface.run_data import data_of
+from evenface.runs.data import data_of
 
 
 SIDE = 108  # of a face on the page, CSS pixels

@@ -19,7 +19,7 @@ from evenface.report.page import Section, escape, face_img, paragraph
 from evenface.report.parts.faces import Faces
 from evenface.report.parts.part import Context, Part, members, shown
 from evenface.report.tables import percent
-from evenface.run_data import learned_look
+from evenface.runs.data import learned_look
 
 
 SIDE = 84  # CSS pixels

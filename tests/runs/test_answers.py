@@ -16,12 +16,12 @@ import pytest
 from PIL import Image
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
-from evenface.answers import score_answers
 from evenface.cli.main import main
 from evenface.data.manifest import build
 from evenface.errors import ConfigError, DataError, LabelError, StorageError
 from evenface.evaluation.records import read_predictions
-from evenface.runs import compare
+from evenface.runs.answers import score_answers
+from evenface.runs.compare import compare
 
 
 CLASSES = ("happiness", "neutral", "sadness")
@@ -167,7 +167,7 @@ def test_a_place_that_cannot_be_written_is_told_before_the_data_are_read(
     def work(*_: Any, **__: Any) -> None:
         raise AssertionError("too late")
 
-    monkeypatch.setattr("evenface.answers.load_manifest", work)
+    monkeypatch.setattr("evenface.runs.answers.load_manifest", work)
     file = write(tmp_path / "tool.csv", by_label())
     with pytest.raises(StorageError, match="cannot be written"):
         score_answers(file, **given, output=file / "scores")

@@ -27,8 +27,9 @@ from evenface.evaluation.evaluate import predict, require_sizes
 from evenface.evaluation.metrics import confusion_matrix, scores
 from evenface.files import require_writable
 from evenface.model_folder import ModelConfig, load_model, rewrite, standing
-from evenface.run_data import data_of, learned_look
-from evenface.runs import find_model, model_card, renew_card
+from evenface.runs.card import model_card, renew_card
+from evenface.runs.data import data_of, learned_look
+from evenface.runs.find import find_model
 from evenface.training.folder import hold
 
 

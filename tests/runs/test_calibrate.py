@@ -21,8 +21,9 @@ from evenface.errors import ConfigError, DataError, LabelError, StorageError, Tr
 from evenface.labels import BASIC
 from evenface.model_folder import read_card, read_config
 from evenface.pack import pack
-from evenface.recalibration import calibrate, report
-from evenface.runs import evaluate, keep_notes, model_card, renew_card
+from evenface.runs.calibrate import calibrate, report
+from evenface.runs.card import keep_notes, model_card, renew_card
+from evenface.runs.evaluate import evaluate
 from evenface.training.config import TrainConfig
 from evenface.training.folder import hold
 from evenface.training.loop import Loop

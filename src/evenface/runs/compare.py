@@ -1,0 +1,92 @@
+"""Runs, other models and other tools side by side, on the faces of one split that all were scored on.
+
+comparison, counts = compare(["runs/ce", "runs/rbcf"])
+compare(["runs/rbcf", "scores/ferplus-rbf"], tta="flip", prior="half")
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from evenface.calibration import PRIORS
+from evenface.errors import ConfigError, unknown_name
+from evenface.evaluation.compare import Comparison, RunPredictions, compare_runs
+from evenface.evaluation.records import Scoring, optimistic_notes, read_metrics, read_predictions, why_optimistic
+from evenface.model_folder import ModelConfig, read_config
+from evenface.runs.evaluate import TTA
+from evenface.runs.find import find_model, is_scored
+from evenface.runs.labels import labels_of, other_pictures
+from evenface.runs.scored import scored_in
+from evenface.training.config import TrainConfig
+
+
+def compare(
+    runs: Sequence[str | os.PathLike[str]],
+    *,
+    split: str = "test",
+    tta: str = "none",
+    prior: str = "model",
+    without_duplicates: bool = False,
+    resamples: int = 10_000,
+) -> tuple[Comparison, dict[str, int] | None]:
+    """Runs that were evaluated on the same split, side by side; the first one's method is the baseline.
+
+    Runs that differ in nothing but their seed are one method. A folder that the scores of a model or of another tool's answers were
+    written to (`evaluate` or `score_answers` with `output`) stands for itself; another tool's answers stand as they are, whatever `tta`
+    and `prior` ask of the others.
+    Returns the comparison and the first run's training faces per class.
+
+    Raises:
+        ConfigError: neither a run nor a folder of scores, or no predictions on that split.
+        DataError, LabelError: runs on different images or classes.
+    """
+    if tta not in TTA:
+        raise ConfigError(f"--tta is one of {', '.join(TTA)}, not '{tta}'.")
+    if prior not in PRIORS:
+        raise ConfigError(unknown_name("prior", prior, PRIORS))
+    if isinstance(runs, str | os.PathLike):
+        raise ConfigError(f"compare takes a list of folders, such as ['{os.fspath(runs)}', 'runs/other'].")
+    scoring = Scoring(split, tta, prior)
+    stem = scoring.stem
+    options: list[tuple[Path, TrainConfig, ModelConfig]] = []
+    table: list[RunPredictions] = []
+    counts: dict[str, int] | None = None
+    whys: dict[str, str] = {}
+    tools, finished = [], []
+    for entry in runs:
+        found = scored_in(Path(entry), scoring)
+        if found is not None:  # the folder's name stands for the method
+            name = Path(entry).resolve().name
+            table.append(RunPredictions.of(str(entry), name, next(iter(found.metrics.get("seeds") or [0])), found.predictions))
+            whys[str(entry)] = why_optimistic(found.metrics)
+            tools += [name] * found.tool
+            finished += [name] * (found.tool or not found.metrics.get("seeds"))
+            continue
+        config, folder, model_path = find_model(Path(entry))
+        if config is None or folder != Path(entry):
+            raise ConfigError(
+                f"{entry} is a model without scores beside it; score it with: evenface evaluate {entry} --dataset SET --data-dir DIR "
+                f"--split {split}{scoring.flags} -o SCORES, and compare the folder SCORES."
+            )
+        file = folder / f"predictions-{stem}.parquet"
+        if not is_scored(folder, split, tta, prior):
+            since = "trained on" if prior == "model" else "trained on or calibrated"
+            what = f"has been {since} since it was scored on {split}" if file.exists() else f"has not been scored on {split} yet"
+            raise ConfigError(f"{folder} {what}; run: evenface evaluate {folder} --split {split}{scoring.flags}")
+        about = read_config(model_path, weights=False)
+        counts = counts or about.train_counts
+        whys[str(folder)] = why_optimistic(read_metrics(folder / f"metrics-{stem}.json"))
+        options.append((folder, config, about))
+        table.append(RunPredictions.of(str(folder), "", config.seed, read_predictions(file)))
+    labels = iter(labels_of(options) if options else ())
+    table = [run if run.method else dataclasses.replace(run, method=next(labels)) for run in table]
+    comparison = compare_runs(table, without_duplicates=without_duplicates, resamples=resamples, finished=finished)
+    notes = [*comparison.notes, *optimistic_notes(whys, "these very images")]
+    if tools and scoring.flags:
+        notes.append(f"{', '.join(tools)}: another tool's answers, which stand as they are, without{scoring.flags}.")
+    if odd := other_pictures([folder for folder, _, _ in options]):
+        notes.append(f"{odd[1]} was trained and scored on other pictures of these faces than {odd[0]}.")
+    return dataclasses.replace(comparison, notes=tuple(notes)), counts
