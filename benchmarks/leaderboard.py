@@ -18,7 +18,6 @@ import contextlib
 import csv
 import dataclasses
 import io
-import json
 import shlex
 import signal
 import sys
@@ -40,6 +39,7 @@ from evenface.study.kept import keep, names_in, restore
 from evenface.study.schedule import Stopped
 from evenface.study.state import minutes
 from evenface.training.data import load_manifest
+from evenface.training.environment import environment_of
 from evenface.zoo import KEPT
 
 
@@ -294,18 +294,10 @@ def _standing(board: Board, seeds: Sequence[int]) -> str:
 def _made(board: Board) -> str:
     """The versions and devices that the runs were made with."""
     found = set()
-    for values in filter(None, (_environment(run.folder) for run in board.runs)):
+    for values in filter(None, (environment_of(run.folder) for run in board.runs)):
         torch = values.get("packages", {}).get("torch")
         found.add(f"evenface {values.get('evenface')}, torch {torch}, {values.get('device')} {values.get('precision')}")
     return f"Made with {'; '.join(sorted(found))}." if found else ""
-
-
-def _environment(folder: Path) -> dict[str, Any]:
-    """What the run was made with; empty where that is not known."""
-    found: dict[str, Any] = {}
-    with contextlib.suppress(OSError, ValueError):
-        found = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
-    return found
 
 
 def _minutes(folders: Sequence[Path]) -> str:
@@ -313,7 +305,7 @@ def _minutes(folders: Sequence[Path]) -> str:
     spent: dict[str, list[float]] = {}
     for folder in folders:
         if (one := minutes(folder)) is not None:
-            spent.setdefault(str(_environment(folder).get("device", "cpu")).partition(":")[0], []).append(one)
+            spent.setdefault(str(environment_of(folder).get("device", "cpu")).partition(":")[0], []).append(one)
     means = {kind: f"{sum(values) / len(values):.1f}" for kind, values in sorted(spent.items())}
     if means.keys() <= {"cpu"}:
         return means.get("cpu", "-")
@@ -404,7 +396,7 @@ def raw(board: Board) -> str:
         if board.fair is not None:
             asked = {folder: (n, j) for n in board.fair.first.comparison.methods for j, folder in enumerate(n.runs)}.get(str(run.folder))
             row |= {f"{FAIR}_{key}": "" if asked is None else getattr(asked[0], key)[asked[1]] for key in TITLES}
-        device = _environment(run.folder).get("device")
+        device = environment_of(run.folder).get("device")
         row |= {"epoch": metrics.get("epoch"), "minutes": minutes(run.folder), "device": device, "folder": run.folder.name}
         rows.append(row)
     text = io.StringIO()

@@ -11,7 +11,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from evenface.runs.data import data_of
-from evenface.runs.labels import pictures_in, train_ids
+from evenface.training.environment import pictures_in, train_ids
 
 
 if TYPE_CHECKING:

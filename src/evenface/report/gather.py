@@ -13,7 +13,6 @@ import csv
 import dataclasses
 import glob
 import hashlib
-import json
 import math
 import shlex
 from collections.abc import Sequence
@@ -33,6 +32,7 @@ from evenface.report.tables import class_order
 from evenface.runs.find import chosen_on, find_model
 from evenface.runs.labels import labels_of
 from evenface.training.config import TrainConfig, load_config
+from evenface.training.environment import environment_of
 
 
 OWN = Data()
@@ -70,11 +70,7 @@ class Run:
 
     def environment(self) -> dict[str, Any]:
         """`environment.json`; empty where there is none."""
-        try:
-            found = json.loads((self.scores / "environment.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return found if isinstance(found, dict) else {}
+        return environment_of(self.scores)
 
     def log(self) -> list[dict[str, float]]:
         """The rows of `log.csv`, numbers only; none where there is no log that can be read. A row without its epoch is left out."""

@@ -20,9 +20,9 @@ from evenface.errors import ConfigError, DataError
 from evenface.faces.alignment import Alignment
 from evenface.labels import require_same, size_of
 from evenface.model_folder import ModelConfig
-from evenface.runs.labels import pictures_in, train_ids
 from evenface.training.config import TrainConfig
 from evenface.training.data import load_manifest
+from evenface.training.environment import pictures_in, train_ids
 from evenface.training.folder import train_fingerprint
 
 

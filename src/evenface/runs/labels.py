@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from evenface.data.pictures import same_pictures
 from evenface.evaluation.compare import method_labels
 from evenface.model_folder import ModelConfig
 from evenface.training.config import TrainConfig, load_config
+from evenface.training.environment import pictures_in, train_ids
 
 
 _NO_METHOD = ("seed", "output", "device", "workers", "store", "save_minutes", "tensorboard", "watch")
@@ -95,22 +94,3 @@ def other_pictures(folders: Sequence[Path]) -> tuple[Path, Path] | None:
         if ids == others and not same_pictures(pictures, theirs):
             return first, second
     return None
-
-
-def train_ids(run: Path) -> str:
-    """The fingerprint of a run's training faces; empty where the run does not say."""
-    return str(_environment(run).get("data_ids", ""))
-
-
-def pictures_in(run: Path) -> dict[str, str]:
-    """The fingerprints of the pictures that a run was trained and chosen on, by split; empty where the run does not say."""
-    found = _environment(run).get("pictures")
-    return {str(split): str(hashes) for split, hashes in found.items()} if isinstance(found, dict) else {}
-
-
-def _environment(run: Path) -> dict[str, Any]:
-    try:
-        found = json.loads((run / "environment.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -8,8 +8,8 @@ from evenface.data.manifest import Manifest
 from evenface.data.pictures import pictures_of, same_pictures
 from evenface.data.store import FaceStore
 from evenface.errors import ConfigError, ModelError
-from evenface.runs.labels import pictures_in
 from evenface.training.config import TrainConfig, lasting
+from evenface.training.environment import pictures_in
 from evenface.training.folder import RunFolder, fingerprint
 
 
