@@ -48,7 +48,9 @@ def benchmark() -> Callable[[str], ModuleType]:
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module  # dataclasses look their module up
-        spec.loader.exec_module(module)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.syspath_prepend(Path(spec.origin or "").parent)  # as for a script, which may have others beside it
+            spec.loader.exec_module(module)
         return module
 
     return load

@@ -139,6 +139,7 @@ def test_the_document_of_one_seed(leaderboard: Any, recipe: Path, tmp_path: Path
     assert f"**3 of 6 runs are done: 3 of 3 methods{TWICE}, seed 0.** So far each method was trained once" in text
     assert "Made with evenface 0.1.0, torch 2.9, cpu fp32." in text
     assert "Words." in text
+    assert "## Without the faces" not in text  # there are none
     scores = table(text, "| method | rank")
     expected = {name: balanced_accuracy_score(TRUE, predicted) for name, predicted in answers.items()}
     assert list(scores) == sorted(expected, key=lambda name: -expected[name]) == ["rbcf", "ce_two_views", "ce"]
@@ -297,6 +298,37 @@ def test_all_are_asked_under_one_prior_too(leaderboard: Any, recipe: Path, tmp_p
     assert leaderboard.main(words) == 0
     assert place.read_text() == text
     assert all(state_of(run, scoring).done for run in runs for scoring in (Scoring(), Scoring(prior="balanced")))
+
+
+def test_what_is_left_without_the_faces_of_train(leaderboard: Any, recipe: Path, tmp_path: Path) -> None:
+    """Not only of one run: who has them in train has them, whatever the order of the runs."""
+    runs = plan(read_recipe(recipe), seeds=[0])
+    known = np.isin(np.arange(100), [0, 41, 42, 80, 81, 82])
+    stand = {run.name: finish(run, known if run.name == "rbcf" else None) for run in runs}
+    asked = {run.name: ask(run) for run in runs}
+    place = tmp_path / "board.md"
+    assert leaderboard.main(["--recipe", str(recipe), "--table", "--document", str(place)]) == 0
+    text = place.read_text()
+    part = text[text.index("## Without the faces") : text.index("## Recall of each class")]
+    assert "6 of these 100 faces stand in train pixel for pixel" in part
+    assert "the other 94, of which 17 show fear:" in part
+
+    def left(answers: np.ndarray) -> float:
+        return float(balanced_accuracy_score(TRUE[~known], answers[~known]))
+
+    rows = table(part, "| method | rank | with them")
+    assert list(rows) == sorted(stand, key=lambda name: -left(stand[name]))
+    for name, cells in rows.items():
+        assert [cell.partition(" [")[0] for cell in cells[3:5]] == [
+            f"{100 * rate:.1f}" for rate in (left(stand[name]), accuracy_score(TRUE[~known], stand[name][~known]))
+        ]
+    first, second = part.split("Gains without them")[1:]
+    for gains, answers in ((first, stand), (second, asked)):
+        for column, baseline in ((0, "ce"), (3, "ce_two_views")):
+            found = float(table(gains, "| method | mean recall over ce ")["rbcf"][column].partition(" [")[0])
+            assert found == pytest.approx(100 * (left(answers["rbcf"]) - left(answers[baseline])), abs=0.051)
+    for row in csv.DictReader((tmp_path / "board.csv").read_text().splitlines()):
+        assert float(row["without_duplicates_mean_recall"]) == pytest.approx(left(stand[row["method"]]))
 
 
 def test_minutes_on_a_cpu_and_on_a_gpu_are_told_apart(leaderboard: Any, recipe: Path, tmp_path: Path) -> None:
