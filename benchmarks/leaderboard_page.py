@@ -100,9 +100,14 @@ def document(board: Board, stem: str) -> str:
         "## Recall of each class",
         _unbroken(_recalls(comparison, counts)).markdown(),
         "## Notes",
-        "\n".join(f"* {note}" for note in dict.fromkeys((*comparison.notes, *board.first.notes)) if "Not there yet" not in note),
+        "\n".join(f"* {note}" for note in dict.fromkeys(_notes(board)) if "Not there yet" not in note),
     ]
     return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _notes(board: Board) -> list[str]:
+    second = () if board.second is None else board.second.comparison.notes
+    return [*board.first.comparison.notes, *second, *board.first.notes]
 
 
 def _under_one_prior(board: Board) -> list[str]:
@@ -175,12 +180,17 @@ def _standing(board: Board, seeds: Sequence[int]) -> str:
 
 
 def _made(board: Board) -> str:
-    """The versions and devices that the runs were made with."""
-    found = set()
-    for values in filter(None, (environment_of(run.folder) for run in board.runs)):
-        torch = values.get("packages", {}).get("torch")
-        found.add(f"evenface {values.get('evenface')}, torch {torch}, {values.get('device')} {values.get('precision')}")
-    return f"Made with {'; '.join(sorted(found))}." if found else ""
+    """The versions and devices that the runs were made with, and which seeds where these differ."""
+    found: dict[str, set[int]] = {}
+    for run in board.runs:
+        if values := environment_of(run.folder):
+            torch = values.get("packages", {}).get("torch")
+            what = f"evenface {values.get('evenface')}, torch {torch}, {values.get('device')} {values.get('precision')}"
+            found.setdefault(what, set()).add(run.seed)
+    if len(found) == 1:
+        return f"Made with {next(iter(found))}."
+    each = [f"{what} (seed{'s' * (len(seeds) > 1)} {', '.join(map(str, sorted(seeds)))})" for what, seeds in sorted(found.items())]
+    return f"Made with {'; '.join(each)}." if each else ""
 
 
 def _minutes(folders: Sequence[Path]) -> str:

@@ -345,7 +345,7 @@ def test_minutes_on_a_cpu_and_on_a_gpu_are_told_apart(leaderboard: Any, recipe: 
     text = (tmp_path / "board.md").read_text()
     rows = table(text, "| method | rank | seeds |")
     assert {name: cells[-1] for name, cells in rows.items()} == {"ce": "6.0 cpu, 1.0 cuda", "ce_two_views": "9.5", "rbcf": "0.5 cuda"}
-    assert "Made with evenface 0.1.0, torch 2.9, cpu bf16; evenface 0.1.0, torch 2.9, cuda:0 bf16." in text
+    assert "Made with evenface 0.1.0, torch 2.9, cpu bf16 (seeds 0, 1); evenface 0.1.0, torch 2.9, cuda:0 bf16 (seed 1)." in text
     for row in csv.DictReader((tmp_path / "board.csv").read_text().splitlines()):
         assert row["device"] == ("cuda:0" if (row["method"], int(row["seed"])) in cuda else "cpu")
 
