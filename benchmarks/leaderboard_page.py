@@ -83,7 +83,7 @@ def document(board: Board, stem: str) -> str:
         f"Written by `benchmarks/leaderboard.py`, which goes on where it was; every number of every run is in [{table}]({table}), "
         f"every answer in [{answers}]({answers}){under}. "
         + (
-            f"[rivals.md]({about}) says how the numbers of seed 0 are to be read."
+            f"[rivals.md]({about}) says how they are to be read."
             if about == "rivals.md"
             else f"[studies.md]({about}) says how it works."
         ),
