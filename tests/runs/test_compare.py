@@ -80,6 +80,29 @@ def test_runs_on_other_faces_are_no_seeds_of_one_method(run: Path) -> None:
     assert labels[1] == "ce data_dir=/elsewhere/faces.parquet"
 
 
+def test_where_the_same_faces_lie_says_nothing_beside_runs_on_others_too(run: Path) -> None:
+    """Data, and the list of what is left out of them, that were moved between two seeds; the third run has fewer of the same faces."""
+    evaluate(run, device="cpu")
+    config, about = yaml.safe_load((run / "config.yaml").read_text()), json.loads((run / "environment.json").read_text())
+
+    def copy(name: str, faces: str, **changes: Any) -> Path:
+        folder = Path(shutil.copytree(run, run.parent / name))
+        (folder / "config.yaml").write_text(yaml.safe_dump(config | changes))
+        (folder / "environment.json").write_text(json.dumps(about | {"data_ids": faces}))
+        return folder
+
+    def compared(*runs: Path) -> dict[str, tuple[int, ...]]:
+        return {m.method: m.seeds for m in compare(runs, resamples=50)[0].methods}
+
+    here, there = {"data_dir": "/here/faces", "exclude": "/here/out.csv"}, {"data_dir": "/there/faces", "exclude": "/there/out.csv"}
+    first, moved = copy("first", "all", **here, seed=0), copy("moved", "all", **there, seed=1)
+    fewer = copy("fewer", "some", **there, seed=0, imbalance=50.0)
+    assert compared(first, moved) == {"ce": (0, 1)}
+    assert compared(first, moved, fewer) == {"ce imbalance=None": (0, 1), "ce imbalance=50.0": (0,)}
+    altered = copy("altered", "others", **there, seed=2)  # another list under the same name
+    assert compared(first, moved, altered) == {"ce faces=set 1": (0, 1), "ce faces=set 2": (2,)}
+
+
 def test_runs_on_other_pictures_of_the_same_faces_are_no_seeds_of_one_method(run: Path) -> None:
     evaluate(run, device="cpu")
     other = Path(shutil.copytree(run, run.parent / "seed4"))
@@ -246,6 +269,16 @@ def test_seeds_stay_together_when_their_folder_is_renamed(run: Path, tmp_path: P
         evaluate(place / f"second{seed}", device="cpu")
     place.rename(tmp_path / "new")
     assert [m.seeds for m in compare([tmp_path / "new" / f"second{s}" for s in (0, 1)], resamples=50)[0].methods] == [(0, 1)]
+
+
+def test_a_run_that_was_made_anew_from_what_came_of_it(run: Path, tmp_path: Path) -> None:
+    """Each of the two names the other as its start."""
+    for name, other, seed in (("a", "b", 0), ("b", "a", 1)):
+        shutil.copytree(run, tmp_path / name)
+        config = yaml.safe_load((tmp_path / name / "config.yaml").read_text())
+        (tmp_path / name / "config.yaml").write_text(yaml.safe_dump({**config, "init": str(tmp_path / other), "seed": seed}))
+        evaluate(tmp_path / name, device="cpu")
+    assert [m.seeds for m in compare([tmp_path / "a", tmp_path / "b"], resamples=50)[0].methods] == [(0,), (1,)]
 
 
 def test_runs_called_as_a_start_are_none(run: Path, tmp_path: Path) -> None:

@@ -15,6 +15,11 @@ from evenface.training.environment import pictures_in, train_ids
 
 
 _NO_METHOD = ("seed", "output", "device", "workers", "store", "save_minutes", "tensorboard", "watch")
+_WHICH_FACES = (
+    *("dataset", "data_dir", "classes", "labels", "exclude", "unlabelled", "protocol", "val_fraction"),
+    *("imbalance", "imbalance_reading", "label_noise", "data_seed"),
+)
+"""Settings that say which faces of a data set are learned from."""
 
 
 def labels_of(runs: Sequence[tuple[Path, TrainConfig, ModelConfig]]) -> list[str]:
@@ -25,21 +30,39 @@ def labels_of(runs: Sequence[tuple[Path, TrainConfig, ModelConfig]]) -> list[str
     """
     options = []
     seen = _faces([folder for folder, _, _ in runs])
-    several: dict[str | None, set[int]] = {}
-    for (_, config, _), faces in zip(runs, seen, strict=True):
-        several.setdefault(config.data_dir, set()).add(faces)
-    in_place = any(len(faces) > 1 for faces in several.values())  # data that were altered where they lie
+    places = _places([config.data_dir for _, config, _ in runs], seen)
     inits = [_moved(config.init, folder) for folder, config, _ in runs]
     starts = _starts(set(inits))
-    for (_, config, about), init, faces in zip(runs, inits, seen, strict=True):
+    several: dict[str, set[int]] = {}
+    known = []
+    for (folder, config, _), init, faces in zip(runs, inits, seen, strict=True):
         settings = {k: v for k, v in dataclasses.asdict(config).items() if k not in ("method", "method_options")}
-        settings["init"] = starts[init]
+        settings |= {"init": starts[init], "data_dir": places[config.data_dir]}
+        if config.exclude is not None and train_ids(folder):  # which tell whether it is the same list
+            settings["exclude"] = Path(config.exclude).name
+        several.setdefault(repr([settings[name] for name in _WHICH_FACES]), set()).add(faces)
+        known.append(settings)
+    in_place = any(len(faces) > 1 for faces in several.values())  # data, or a list, that were altered where they lie
+    for (_, config, about), settings, faces in zip(runs, known, seen, strict=True):
         if in_place:
             settings["faces"] = f"set {faces + 1}"
         method = dict(about.method or {"name": config.method})
         options.append({**settings, "method": method.pop("name"), **method})
-    # Where the same faces lie says nothing of a method; other faces do.
-    return method_labels(options, ignore=_NO_METHOD if len(set(seen)) > 1 else (*_NO_METHOD, "data_dir"))
+    return method_labels(options, ignore=_NO_METHOD)
+
+
+def _places(data_dirs: Sequence[str | None], seen: Sequence[int]) -> dict[str | None, str | None]:
+    """One place for each data set, by every place that it lay at: where the same faces lie says nothing of a method; other faces do.
+
+    Args:
+        seen: the faces of each run, as numbers.
+    """
+    places: dict[str | None, str | None] = {place: place for place in data_dirs}
+    first: dict[int, str | None] = {}
+    for place, faces in zip(data_dirs, seen, strict=True):
+        known, other = places[first.setdefault(faces, place)], places[place]
+        places = {each: known if now == other else now for each, now in places.items()}
+    return places
 
 
 def _faces(folders: Sequence[Path]) -> list[int]:
@@ -69,13 +92,13 @@ def _moved(init: str, folder: Path) -> str:
 def _starts(inits: set[str]) -> dict[str, str]:
     """What each `init` is called in a label: runs that are the same but for their seed have one name (each seed goes on from its own)."""
 
-    def settings_of(init: str) -> tuple[str, str]:
+    def settings_of(init: str, within: tuple[str, ...] = ()) -> tuple[str, str]:
         run = Path(init).parent if Path(init).name == "best" else Path(init)
-        if not (run / "config.yaml").is_file():
+        if init in within or not (run / "config.yaml").is_file():  # of a run that was made anew, the first may have come from the second
             return init, init
         config = load_config(run / "config.yaml")
         values = {k: v for k, v in dataclasses.asdict(config).items() if k not in _NO_METHOD}
-        return f"a run of {config.method}", repr({**values, "init": settings_of(config.init)[1]})
+        return f"a run of {config.method}", repr({**values, "init": settings_of(config.init, (*within, init))[1]})
 
     found = {init: settings_of(init) for init in inits}
     names: dict[str, dict[str, str]] = {}  # name -> key -> label
