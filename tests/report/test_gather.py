@@ -79,6 +79,22 @@ def test_two_models_of_one_name_are_two(made: Made, tmp_path: Path) -> None:
     assert runs[0].scores != runs[1].scores
 
 
+def test_a_model_named_as_a_method_or_a_run_is_no_seed_of_it(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = str(shutil.copytree(made.one / "best", tmp_path / "models" / "ce"))
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(made.ce[1], "ce")
+    runs, _ = find_runs(["models/ce", "ce"], tmp_path)
+    assert [(run.name, run.label) for run in runs] == [("models/ce", "models/ce"), ("ce", "ce")]
+    runs[0].scores.mkdir(parents=True)
+    for name in ("predictions-test.parquet", "metrics-test.json"):
+        shutil.copy(Path("ce") / name, runs[0].scores)
+    scores, _ = read_scores(runs, "test", "none", "model", resamples=100)
+    assert scores is not None
+    assert scores.methods == [("models/ce", [0]), ("ce", [1])]
+    assert scores.comparison.finished == ("models/ce",)
+    assert find_runs([model], tmp_path)[0][0].label == "ce"
+
+
 def test_scores_stand_by_falling_training_count_and_by_id(made: Made, squares: Path, tmp_path: Path) -> None:
     """One of two runs has its images backwards and its classes in another order."""
     first = make_run(tmp_path / "first", squares, "ce", 0)

@@ -226,6 +226,27 @@ def test_a_model_without_a_run_is_compared_by_its_folder_of_scores(run: Path, tm
         evaluate(model, **given, output=model)
 
 
+def test_scores_in_a_folder_named_as_a_method_are_no_seed_of_it(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor are those in two folders of one name; a folder that is named twice stays one."""
+    model = Path(shutil.copytree(run / "best", tmp_path / "model"))
+    given = {"dataset": "manifest", "data_dir": load_config(run / "config.yaml").data_dir, "device": "cpu"}
+    for name in ("a/ce", "b/ce", "ce"):
+        evaluate(model, **given, output=tmp_path / name)
+    evaluate(run, device="cpu")
+    monkeypatch.chdir(tmp_path)
+    for entries, labels in (
+        ([run, "a/ce"], ["ce", "a/ce"]),
+        ([run, "ce"], ["ce", str(tmp_path / "ce")]),
+        (["a/ce", "b/ce"], ["a/ce", "b/ce"]),
+        (["b/ce"], ["ce"]),
+    ):
+        found = compare(entries, resamples=50)[0]
+        assert [(m.method, len(m.seeds)) for m in found.methods] == [(label, 1) for label in labels]
+    assert any("with one seed" in note for note in compare([run, "a/ce"], resamples=50)[0].notes)  # the run
+    with pytest.raises(ConfigError, match="leave one out"):
+        compare(["a/ce", tmp_path / "a" / "ce", "b/ce"], resamples=50)
+
+
 def test_another_tools_answers_may_be_where_one_stands(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = evaluate(run, device="cpu")
     table = pq.read_table(found.predictions_file).select(["id", "label"])

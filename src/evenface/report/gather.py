@@ -30,7 +30,7 @@ from evenface.model_folder import WEIGHTS, ModelConfig, is_backbone, read_config
 from evenface.report.data import Data
 from evenface.report.tables import class_order
 from evenface.runs.find import chosen_on, find_model
-from evenface.runs.labels import labels_of
+from evenface.runs.labels import labels_of, names_of
 from evenface.training.config import TrainConfig, load_config
 from evenface.training.environment import environment_of
 
@@ -167,13 +167,16 @@ def find_runs(entries: Sequence[str], beside: Path) -> tuple[list[Run], list[str
     found = [find_model(path) for path in paths]
     abouts = [read_config(model) for _, _, model in found]
     known = [(run, config, about) for (config, run, _), about in zip(found, abouts, strict=True) if config is not None]
-    labels = iter(labels_of(known) if known else [])
+    labels = labels_of(known) if known else []
+    alone = [path for path, (config, _, _) in zip(paths, found, strict=True) if config is None]
+    names = names_of(alone, taken={*labels, *(str(folder) for folder, _, _ in known)})
+    of_runs, of_models = iter(labels), iter(names)
     runs: dict[str, Run] = {}
     for path, (config, folder, model), about in zip(paths, found, abouts, strict=True):
         if config is not None:
-            run = Run(str(folder), str(folder), folder, model, config, about, next(labels), config.seed)
+            run = Run(str(folder), str(folder), folder, model, config, about, next(of_runs), config.seed)
         else:
-            name = str(path) if model.name in runs and runs[model.name].model.resolve() != model.resolve() else model.name
+            name = next(of_models)
             run = Run(name, str(path), beside / f"{model.name}-{_digest(model)}", model, None, about, name, 0)
         runs.setdefault(run.name, run)  # a run, and its `best` once more
     return list(runs.values()), notes
@@ -237,11 +240,12 @@ def read_scores(
     first = _ordered(predictions[0], names, predictions[0].ids)
     table = [RunPredictions.of(run.name, run.label, run.seed, p) for run, p in zip(members, predictions, strict=True)]
     table[0] = RunPredictions.of(members[0].name, members[0].label, members[0].seed, first)
-    comparison = compare_runs(table, resamples=resamples)  # it refuses what cannot be aligned
+    finished = {run.label for run in members if run.config is None}
+    comparison = compare_runs(table, resamples=resamples, finished=finished)  # it refuses what cannot be aligned
     aligned = [first, *(_ordered(p, names, first.ids) for p in predictions[1:])]
     duplicates = np.any([p.duplicates for p in aligned], axis=0)
     some = bool(duplicates.any()) and not bool(duplicates.all())
-    without = compare_runs(table, without_duplicates=True, resamples=resamples) if some else None
+    without = compare_runs(table, without_duplicates=True, resamples=resamples, finished=finished) if some else None
     scores = Scores(
         split,
         str(metrics[0]["dataset"]),

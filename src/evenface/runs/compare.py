@@ -18,8 +18,8 @@ from evenface.evaluation.records import Scoring, optimistic_notes, read_metrics,
 from evenface.model_folder import ModelConfig, read_config
 from evenface.runs.evaluate import TTA
 from evenface.runs.find import find_model, is_scored
-from evenface.runs.labels import labels_of, other_pictures
-from evenface.runs.scored import scored_in
+from evenface.runs.labels import labels_of, names_of, other_pictures
+from evenface.runs.scored import Scored, scored_in
 from evenface.training.config import TrainConfig
 
 
@@ -55,15 +55,13 @@ def compare(
     table: list[RunPredictions] = []
     counts: dict[str, int] | None = None
     whys: dict[str, str] = {}
-    tools, finished = [], []
-    for entry in runs:
+    apart: dict[int, Scored] = {}  # by place in the table
+    for place, entry in enumerate(runs):
         found = scored_in(Path(entry), scoring)
-        if found is not None:  # the folder's name stands for the method
-            name = Path(entry).resolve().name
-            table.append(RunPredictions.of(str(entry), name, next(iter(found.metrics.get("seeds") or [0])), found.predictions))
+        if found is not None:
+            apart[place] = found
+            table.append(RunPredictions.of(str(entry), "", next(iter(found.metrics.get("seeds") or [0])), found.predictions))
             whys[str(entry)] = why_optimistic(found.metrics)
-            tools += [name] * found.tool
-            finished += [name] * (found.tool or not found.metrics.get("seeds"))
             continue
         config, folder, model_path = find_model(Path(entry))
         if config is None or folder != Path(entry):
@@ -81,8 +79,12 @@ def compare(
         whys[str(folder)] = why_optimistic(read_metrics(folder / f"metrics-{stem}.json"))
         options.append((folder, config, about))
         table.append(RunPredictions.of(str(folder), "", config.seed, read_predictions(file)))
-    labels = iter(labels_of(options) if options else ())
-    table = [run if run.method else dataclasses.replace(run, method=next(labels)) for run in table]
+    labels = labels_of(options) if options else []
+    names = names_of([Path(runs[place]) for place in apart], taken=labels)  # the folder's name stands for the method
+    of_runs, of_folders = iter(labels), iter(names)
+    table = [dataclasses.replace(run, method=next(of_folders if place in apart else of_runs)) for place, run in enumerate(table)]
+    tools = [name for name, found in zip(names, apart.values(), strict=True) if found.tool]
+    finished = [name for name, found in zip(names, apart.values(), strict=True) if found.tool or not found.metrics.get("seeds")]
     comparison = compare_runs(table, without_duplicates=without_duplicates, resamples=resamples, finished=finished)
     notes = [*comparison.notes, *optimistic_notes(whys, "these very images")]
     if tools and scoring.flags:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from evenface.data.pictures import same_pictures
@@ -49,6 +49,23 @@ def labels_of(runs: Sequence[tuple[Path, TrainConfig, ModelConfig]]) -> list[str
         method = dict(about.method or {"name": config.method})
         options.append({**settings, "method": method.pop("name"), **method})
     return method_labels(options, ignore=_NO_METHOD)
+
+
+def names_of(folders: Sequence[Path], taken: Collection[str]) -> list[str]:
+    """What models and scores that belong to no run are called beside runs: by their folder's name; where another one or a method has that
+    name, by the path, or else two would be taken for seeds of one method.
+
+    Args:
+        taken: the methods' labels.
+    """
+    whole = [folder.resolve() for folder in folders]
+    found = []
+    for place in whole:
+        given = str(folders[whole.index(place)])  # a folder that is named twice stays one
+        namesakes = {other for other in whole if other.name == place.name}
+        names = (*([place.name] if len(namesakes) == 1 else []), given, str(place))
+        found.append(next((name for name in names if name not in taken), str(place)))
+    return found
 
 
 def _places(data_dirs: Sequence[str | None], seen: Sequence[int]) -> dict[str | None, str | None]:
