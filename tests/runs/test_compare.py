@@ -21,7 +21,7 @@ from evenface.runs.evaluate import evaluate
 from evenface.training.config import load_config
 from evenface.training.run import train
 
-from .conftest import CLASSES
+from .conftest import CLASSES, faces
 
 
 def test_seeds_that_go_on_from_their_own_first_runs_are_one_method(run: Path, tmp_path: Path) -> None:
@@ -245,6 +245,26 @@ def test_scores_in_a_folder_named_as_a_method_are_no_seed_of_it(run: Path, tmp_p
     assert any("with one seed" in note for note in compare([run, "a/ce"], resamples=50)[0].notes)  # the run
     with pytest.raises(ConfigError, match="leave one out"):
         compare(["a/ce", tmp_path / "a" / "ce", "b/ce"], resamples=50)
+
+
+def test_scores_of_runs_on_other_data_are_compared_by_their_folders(run: Path, tmp_path: Path) -> None:
+    """Their files are named after the data: other-test."""
+    for name in ("other", "third"):
+        part = faces(CLASSES).split("test")
+        part.replace(part.table, name=name).save(tmp_path / f"{name}.parquet")
+    folders = [tmp_path / "ours", tmp_path / "theirs"]
+    how: dict[str, Any] = {"dataset": "manifest", "device": "cpu"}
+    for folder, prior in zip(folders, ("model", "balanced"), strict=True):
+        evaluate(run, **how, data_dir=str(tmp_path / "other.parquet"), output=folder)
+        found = evaluate(run, **how, data_dir=str(tmp_path / "other.parquet"), prior=prior, output=folder)
+        assert found.metrics_file.name.startswith("metrics-other-test")
+    assert [m.method for m in compare(folders, resamples=50)[0].methods] == ["ours", "theirs"]
+    assert compare(folders[1:], prior="balanced", resamples=50)[0].methods[0].mean("overall") == found.metrics["overall"]
+    with pytest.raises(ConfigError, match="ours has no scores on test, --prior balanced"):
+        compare(folders, prior="balanced", resamples=50)
+    evaluate(run, **how, data_dir=str(tmp_path / "third.parquet"), output=folders[0])
+    with pytest.raises(ConfigError, match=r"ours has scores on test of several data sets \(other, third\); give each a folder of its own"):
+        compare(folders, resamples=50)
 
 
 def test_another_tools_answers_may_be_where_one_stands(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

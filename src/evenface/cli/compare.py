@@ -6,8 +6,8 @@
   evenface evaluate ferplus-rbf --dataset ferplus --data-dir DIR -o scores/shipped
   evenface compare runs/rbcf scores/shipped scores/deepface
 
-Runs that differ only in their seed are one method. A folder that `evaluate -o` wrote the scores of a model or of another tool's answers to
-stands for itself.
+Runs that differ only in their seed are one method. A folder that `evaluate -o` wrote the scores of a model, of a run on other data or of
+another tool's answers to stands for itself.
 """
 
 from __future__ import annotations

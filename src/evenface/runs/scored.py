@@ -1,4 +1,4 @@
-"""Folders of scores that belong to no run: those of a model folder or a model that ships, and another tool's answers.
+"""Folders of scores that are no run: those of a model folder or a model that ships, of a run on other data, and another tool's answers.
 
 evaluate("ferplus-rbf", dataset="ferplus", data_dir=DIR, tta="flip", output="scores/shipped")
 score_answers("deepface.csv", dataset="ferplus", data_dir=DIR, output="scores/deepface")
@@ -31,7 +31,7 @@ def scored_in(folder: Path, scoring: Scoring) -> Scored | None:
     """The scores in a folder that is no run; None where there are none.
 
     Raises:
-        ConfigError: there are some, and not of that split or way of scoring.
+        ConfigError: there are some, and not of that split or way of scoring, or of several data sets.
         DataError: a damaged file.
     """
     if (folder / "config.yaml").exists():
@@ -41,11 +41,16 @@ def scored_in(folder: Path, scoring: Scoring) -> Scored | None:
         return None
     tool = any("answers" in metrics for metrics in found.values())
     stem = Scoring(scoring.split).stem if tool else scoring.stem
-    if stem not in found or not (folder / f"predictions-{stem}.parquet").is_file():
+    # A run's scores on other data than its own are named after the data.
+    fits = [stem] if stem in found else [name for name, metrics in found.items() if name == f"{metrics['dataset']}-{stem}"]
+    if len(fits) > 1:
+        several = ", ".join(str(found[name]["dataset"]) for name in fits)
+        raise ConfigError(f"{folder} has scores on {scoring} of several data sets ({several}); give each a folder of its own, with -o.")
+    if not fits or not (folder / f"predictions-{fits[0]}.parquet").is_file():
         what = "ANSWERS.csv" if tool else "MODEL"
         flags = "" if tool else scoring.flags
         raise ConfigError(
             f"{folder} has no scores on {scoring.split if tool else scoring}; run: "
             f"evenface evaluate {what} --dataset SET --data-dir DIR --split {scoring.split}{flags} -o {folder}"
         )
-    return Scored(read_predictions(folder / f"predictions-{stem}.parquet"), found[stem])
+    return Scored(read_predictions(folder / f"predictions-{fits[0]}.parquet"), found[fits[0]])
