@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from evenface.cli.main import main
-from evenface.errors import ConfigError
+from evenface.errors import ConfigError, DataError
 from evenface.report.tables import methods_table, metrics_notes
 from evenface.runs.answers import score_answers
 from evenface.runs.calibrate import calibrate
@@ -154,6 +154,18 @@ def test_compare_refuses_scores_of_an_older_model(run: Path) -> None:
     about = json.loads((run / "best" / "config.json").read_text())
     (run / "best" / "config.json").write_text(json.dumps(about | {"epoch": about["epoch"] + 1}))
     with pytest.raises(ConfigError, match=r"has been trained on since it was scored on test; run: evenface evaluate .* --split test"):
+        compare([run], resamples=50)
+
+
+def test_scores_that_are_damaged_or_half_there_are_told_as_such(run: Path) -> None:
+    evaluate(run, device="cpu")
+    metrics = run / "metrics-test.json"
+    for text in ("[1]", "{", '{"epoch": 1}'):
+        metrics.write_text(text)
+        with pytest.raises(DataError, match=r"metrics-test\.json .*write it again with: evenface evaluate"):
+            compare([run], resamples=50)
+    metrics.unlink()
+    with pytest.raises(ConfigError, match="has not been scored on test yet"):
         compare([run], resamples=50)
 
 

@@ -92,6 +92,14 @@ def test_fewer_faces_take_less(tmp_path: Path) -> None:
     assert found.minutes == {here.folder: pytest.approx(10 * 1.0 * 40 / 80)}
 
 
+@pytest.mark.parametrize("damaged", ["", "[1]", '{"train_counts": [20, 80]}', '{"train_counts": {"fear": null}}'])
+def test_a_damaged_record_of_a_run_tells_no_time(damaged: str, tmp_path: Path) -> None:
+    ce, again = runs_of(tmp_path, runs={"ce": {}, "again": {"lr": 0.1}})
+    finish(ce, 600, {"fear": 20, "joy": 80})
+    (ce.folder / "environment.json").write_text(damaged)
+    assert estimate_study([ce, again], [DONE, AHEAD]).minutes == {}
+
+
 def test_from_a_probe(tmp_path: Path) -> None:
     faces({"train": 30, "validation": 14, "test": 14}).save(tmp_path / "faces.parquet")
     runs = runs_of(tmp_path, runs={"ce": {}, "tau_norm": {"method": "tau_norm", "after": "ce"}})

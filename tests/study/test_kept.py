@@ -86,6 +86,22 @@ def test_minutes_and_the_epochs_log_come_back_and_no_path(study: tuple[Recipe, l
     assert json.loads((runs[0].folder / "environment.json").read_text())["packages"] == {"torch": "2.9"}
 
 
+@pytest.mark.parametrize("damaged", [None, b"{", b"\xff"])
+def test_a_run_whose_records_are_damaged_is_kept_without_them(damaged: bytes | None, study: tuple[Recipe, list[Run]], file: Path) -> None:
+    recipe, runs = study
+    answers = finish(runs[0])
+    (runs[0].folder / "log.csv").write_bytes(b"\xffpoch\n1\n2\n")
+    record = runs[0].folder / "environment.json"
+    record.unlink()
+    if damaged is not None:
+        record.write_bytes(damaged)
+    assert keep(runs, file, Scoring("test")) == 1
+    shutil.rmtree(recipe.output)
+    assert restore(runs, file, Scoring("test")).taken == runs[:1]
+    assert (read_predictions(runs[0].folder / "predictions-test.parquet").predicted == answers).all()
+    assert state_of(runs[0], Scoring("test")).done
+
+
 def chain(tmp_path: Path) -> list[Run]:
     """ce <- mid <- last, which each start from the one before."""
     runs = {"ce": {}, "mid": {"method": "ce", "after": "ce"}, "last": {"method": "rbcf", "after": "mid"}}

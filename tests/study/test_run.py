@@ -53,6 +53,9 @@ def test_what_makes_a_run_unfinished(copy: Run, study: tuple[Recipe, list[Run]],
     assert state_of(copy, Scoring("test")).done
     metrics.write_text('{"epoch": ')  # half a copy
     assert str(state_of(copy, Scoring("test"))) == "trained, not scored"
+    log = copy.folder / "log.csv"
+    log.write_bytes(log.read_bytes().replace(b"epoch", b"\xffpoch"))
+    assert state_of(copy, Scoring("test")).epochs == 2  # a damaged letter unmakes no epoch
     assert not state_of(copied(study, tmp_path, lr=0.5), Scoring("test")).begun  # a changed setting is a new run
 
 

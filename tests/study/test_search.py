@@ -19,7 +19,7 @@ from evenface.cli.study_search import _searched
 from evenface.errors import ConfigError, MissingExtra, TrainingError
 from evenface.report.trials import TrialRow, trials_csv, trials_grid
 from evenface.study import Recipe, Run, Scoring, Task, plan, read_recipe
-from evenface.study.search import best_of, run_search, trials_of, with_best
+from evenface.study.search import best_of, recalls, run_search, trials_of, with_best
 from evenface.study.space import Interval
 
 
@@ -293,3 +293,16 @@ def test_the_table_of_trials() -> None:
     lines = list(csv.DictReader(io.StringIO(trials_csv(("lr",), rows))))
     assert [line["trial"] for line in lines] == ["3", "0", "2", "1"]
     assert (lines[0]["validation_mean_recall"], lines[3]["validation_mean_recall"]) == ("0.6", "")
+
+
+def test_a_damaged_file_of_a_search_is_told_and_a_damaged_log_has_no_curve(tmp_path: Path) -> None:
+    recipe = recipe_of(tmp_path, search={"trials": 2, "sampler": "random"})
+    trials = run_search(recipe, "rbcf", Trainer())
+    for damaged in (b"\xffpoch\n1\n", b"epoch,validation_mean_recall\n1\n", b""):
+        (trials[0].run.folder / "log.csv").write_bytes(damaged)
+        assert recalls(trials[0].run.folder) == ()
+    (file,) = (tmp_path / "runs").glob("search-*.json")
+    for text in ("{", "[1]", "{}"):
+        file.write_text(text)
+        with pytest.raises(ConfigError, match="is damaged; move it away to begin the search anew"):
+            trials_of(recipe, "rbcf")

@@ -120,9 +120,10 @@ def test_files_that_hold_no_settings(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     with pytest.raises(ConfigError, match=r"There is no .*config.yaml; is .* a run folder"):
         load_config(path)
-    path.write_text("a: [1")
-    with pytest.raises(ConfigError, match=r"not valid YAML"):
-        load_config(path)
+    for damaged in (b"a: [1", b"# Gr\xf6\xdfe\r\nseed: 1\r\n"):  # the second as Windows' editors once saved it
+        path.write_bytes(damaged)
+        with pytest.raises(ConfigError, match=r"not valid YAML"):
+            load_config(path)
     path.write_text("- 1")
     with pytest.raises(ConfigError, match=r"holds no settings"):
         load_config(path)

@@ -132,6 +132,9 @@ def test_paper_protocol_trains_on_all_and_is_called_optimistic(settings: Setting
     flipped = evaluate(config.folder, tta="flip", device="cpu").metrics
     assert flipped["protocol"] == "paper"
     assert "paper" not in flipped  # the epochs of the log were scored without it
+    for damaged in (b"\xff\xfe", b"", b"epoch,best\n1,True\n"):
+        (config.folder / "log.csv").write_bytes(damaged)
+        assert evaluate(config.folder, device="cpu").metrics["paper"] is None
 
 
 def test_the_moving_average_is_the_one_by_hand_and_is_what_is_kept(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,7 @@ def compare(
 
     Raises:
         ConfigError: neither a run nor a folder of scores, or no predictions on that split.
-        DataError, LabelError: runs on different images or classes.
+        DataError, LabelError: runs on different images or classes, or a damaged file.
     """
     if tta not in TTA:
         raise ConfigError(f"--tta is one of {', '.join(TTA)}, not '{tta}'.")
@@ -72,7 +72,11 @@ def compare(
         file = folder / f"predictions-{stem}.parquet"
         if not is_scored(folder, split, tta, prior):
             since = "trained on" if prior == "model" else "trained on or calibrated"
-            what = f"has been {since} since it was scored on {split}" if file.exists() else f"has not been scored on {split} yet"
+            metrics = folder / f"metrics-{stem}.json"
+            there = file.exists() and metrics.exists()
+            if there:
+                read_metrics(metrics)  # a damaged one is told as such
+            what = f"has been {since} since it was scored on {split}" if there else f"has not been scored on {split} yet"
             raise ConfigError(f"{folder} {what}; run: evenface evaluate {folder} --split {split}{scoring.flags}")
         about = read_config(model_path, weights=False)
         counts = counts or about.train_counts

@@ -6,6 +6,7 @@ evaluate("runs/x", prior="balanced")                  # the same for faces of wh
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 import shlex
@@ -165,16 +166,14 @@ def _predictions(part: Manifest, whole: Manifest, split: str, about: ModelConfig
 
 def _as_papers_report(log: Path) -> dict[str, Any] | None:
     """Scores of test epochs the ways papers give them: the last one, the best one (by the run's `select`), the mean of the last five (of
-    all, where there are fewer).
+    all, where there are fewer); None where there is no log that can be read.
     """
-    if not log.exists():
-        return None
-    rows = list(csv.DictReader(log.read_text().splitlines()))
-    if not rows:
-        return None
 
     def mean(chosen: list[dict[str, str]]) -> dict[str, Any]:
         found = {name: sum(float(row[f"test_{name}"]) for row in chosen) / len(chosen) for name in AGGREGATES}
         return {"epochs": [int(row["epoch"]) for row in chosen], **found}
 
-    return {"last": mean(rows[-1:]), "best": mean([row for row in rows if row["best"] == "True"][-1:]), "last_5": mean(rows[-5:])}
+    with contextlib.suppress(OSError, KeyError, TypeError, ValueError, ZeroDivisionError):
+        rows = list(csv.DictReader(log.read_text(encoding="utf-8").splitlines()))
+        return {"last": mean(rows[-1:]), "best": mean([row for row in rows if row["best"] == "True"][-1:]), "last_5": mean(rows[-5:])}
+    return None

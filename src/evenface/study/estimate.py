@@ -13,7 +13,6 @@ On a GPU several trainings are taken to come one after another.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from evenface.study.plan import Run
 from evenface.study.probe import Probe
 from evenface.study.state import State, minutes
 from evenface.training.config import TrainConfig
+from evenface.training.environment import environment_of
 from evenface.zoo import KEPT
 
 
@@ -121,10 +121,10 @@ def _finished(run: Run, cpu: bool) -> _Finished | None:
     """What an epoch took here, validation included; None where the folder does not say."""
     if (run.folder / KEPT).is_file():  # on another machine, maybe
         return None
+    about = environment_of(run.folder)
     try:
-        about = json.loads((run.folder / "environment.json").read_text(encoding="utf-8"))
         faces, threads = sum(about["train_counts"].values()), int(about.get("threads", 1)) if cpu else 1
-    except (OSError, ValueError, KeyError, AttributeError):
+    except (ValueError, KeyError, AttributeError, TypeError):
         return None
     spent = minutes(run.folder)
     if spent is None or not faces:

@@ -35,6 +35,7 @@ from evenface.study.recipe import check_one_set
 from evenface.study.schedule import Say
 from evenface.study.state import minutes, state_of
 from evenface.training.config import PLACED, TrainConfig
+from evenface.training.environment import environment_of
 from evenface.zoo import KEPT, sha256_of
 
 
@@ -184,12 +185,12 @@ def _facts(run: Run, scoring: Scoring) -> dict[str, Any]:
     """What of a run's folder is kept beside its answers; no path of the machine that trained it."""
     about = read_config(run.folder / "best", weights=False)
     metrics = read_metrics(run.folder / f"metrics-{scoring.stem}.json")
-    environment = json.loads((run.folder / "environment.json").read_text(encoding="utf-8"))
+    environment = environment_of(run.folder)
     start = {} if run.after is not None or not starts_from_file(run.config) else {"start": metrics.get("init_sha256")}
     return {
         "settings": {name: value for name, value in matter(run.config).items() if name not in PLACED},
         "minutes": minutes(run.folder),
-        "log": (run.folder / "log.csv").read_text(encoding="utf-8"),
+        "log": (run.folder / "log.csv").read_text(encoding="utf-8", errors="replace"),
         "environment": {name: environment[name] for name in _MADE if name in environment},
         "model": {name: getattr(about, name) for name in _ABOUT}
         | ({} if scoring.prior == "model" else {"calibration": about.calibration})

@@ -10,6 +10,7 @@ search that was stopped goes on with the trial that it was at, and more trials m
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import hashlib
@@ -180,7 +181,7 @@ class _Book:
             found: list[dict[str, Any]] = json.loads(self._file.read_text(encoding="utf-8"))["trials"]
         except FileNotFoundError:
             return []
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise ConfigError(f"{self._file} is damaged; move it away to begin the search anew.") from error
         return found
 
@@ -227,12 +228,11 @@ class _Book:
 
 
 def recalls(folder: Path) -> tuple[float, ...]:
-    """The mean recall on validation after each epoch of a run."""
-    file = folder / "log.csv"
-    if not file.is_file():
-        return ()
-    rows = csv.DictReader(file.read_text(encoding="utf-8").splitlines())
-    return tuple(float(row[f"{SPLIT}_mean_recall"]) for row in rows)
+    """The mean recall on validation after each epoch of a run; none where there is no log that can be read."""
+    with contextlib.suppress(OSError, KeyError, TypeError, ValueError):
+        rows = csv.DictReader((folder / "log.csv").read_text(encoding="utf-8").splitlines())
+        return tuple(float(row[f"{SPLIT}_mean_recall"]) for row in rows)
+    return ()
 
 
 def _scored(folder: Path) -> float:

@@ -66,7 +66,7 @@ def state_of(run: Run, scoring: Scoring) -> State:
 
 def minutes(folder: Path) -> float | None:
     """How long a run was trained, stops left out; None where that is not known any more."""
-    with contextlib.suppress(OSError, ValueError, KeyError):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         spent = json.loads((folder / KEPT).read_text(encoding="utf-8"))["minutes"]
         return None if spent is None else float(spent)
     return checkpoint.minutes(folder)
@@ -75,7 +75,10 @@ def minutes(folder: Path) -> float | None:
 def finished_epochs(folder: Path) -> int:
     """Rows of log.csv, which is written after the best model and before the state."""
     file = folder / "log.csv"
-    return len(list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))) if file.is_file() else 0
+    if not file.is_file():
+        return 0
+    text = file.read_text(encoding="utf-8", errors="replace")  # of a damaged one the rows still count
+    return len(list(csv.DictReader(text.splitlines())))
 
 
 def _check_settings(run: Run) -> None:

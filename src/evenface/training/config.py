@@ -246,12 +246,16 @@ def _without_place(value: Any) -> Any:
 
 
 def load_config(path: Path) -> TrainConfig:
-    """Reads a run's `config.yaml`."""
+    """Reads a run's `config.yaml`.
+
+    Raises:
+        ConfigError: there is none, it is no YAML in UTF-8, or it has a setting that cannot work.
+    """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"There is no {path}; is {path.parent} a run folder of evenface?") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid YAML: {str(error).splitlines()[0]}.") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path} holds no settings.")
