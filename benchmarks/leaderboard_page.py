@@ -45,7 +45,8 @@ class Board:
     @classmethod
     def of(cls, recipe: Recipe, runs: Sequence[Run], resamples: int) -> Board:
         board, under = cls._of(recipe, runs, resamples), recipe.under(FAIR)
-        return dataclasses.replace(board, fair=cls._of(under, runs, resamples)) if any(_done(under, runs)) else board
+        standing = _done(recipe, runs)  # what is asked besides, stands in the first tables too
+        return dataclasses.replace(board, fair=cls._of(under, standing, resamples)) if any(_done(under, standing)) else board
 
     @classmethod
     def _of(cls, recipe: Recipe, runs: Sequence[Run], resamples: int) -> Board:
@@ -82,11 +83,7 @@ def document(board: Board, stem: str) -> str:
         board.recipe.about,
         f"Written by `benchmarks/leaderboard.py`, which goes on where it was; every number of every run is in [{table}]({table}), "
         f"every answer in [{answers}]({answers}){under}. "
-        + (
-            f"[rivals.md]({about}) says how they are to be read."
-            if about == "rivals.md"
-            else f"[studies.md]({about}) says how it works."
-        ),
+        + (f"[rivals.md]({about}) says how they are to be read." if about == "rivals.md" else f"[studies.md]({about}) says how it works."),
         "```sh\npython benchmarks/leaderboard.py " + _options(board) + "--data-dir DIR --minutes 60\n```",
         _standing(board, seeds),
         f"Split: {board.recipe.split}, n = {sum(comparison.n):,}; the epoch of each run was chosen on validation. {_made(board)}",

@@ -331,6 +331,20 @@ def test_what_is_left_without_the_faces_of_train(leaderboard: Any, recipe: Path,
         assert float(row["without_duplicates_mean_recall"]) == pytest.approx(left(stand[row["method"]]))
 
 
+def test_a_run_whose_scores_are_gone_is_not_there_under_the_prior_either(leaderboard: Any, recipe: Path, tmp_path: Path) -> None:
+    runs = plan(read_recipe(recipe), seeds=[0])
+    for run in runs:
+        finish(run)
+        ask(run)
+    place = tmp_path / "board.md"
+    words = ["--recipe", str(recipe), "--table", "--document", str(place)]
+    (runs[2].folder / "metrics-test.json").unlink()
+    assert leaderboard.main(words) == 0
+    text = place.read_text()
+    assert "Not there yet: `rbcf`." in text
+    assert set(table(text, "| method | rank | as they stand")) == {"ce", "ce_two_views"}
+
+
 def test_minutes_on_a_cpu_and_on_a_gpu_are_told_apart(leaderboard: Any, recipe: Path, tmp_path: Path) -> None:
     runs = plan(read_recipe(recipe))
     spent = {("ce", 0): 6.0, ("ce", 1): 1.0, ("ce_two_views", 0): 9.0, ("ce_two_views", 1): 10.0, ("rbcf", 1): 0.5}
