@@ -16,6 +16,7 @@ import hashlib
 import http.client
 import json
 import os
+import shlex
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -145,7 +146,7 @@ def no_model(run: Path) -> str:
     """What to say of a run that has no model."""
     if (run / KEPT).is_file():
         return f"Of the run {run} only the answers were kept, not the weights; remove the folder and train it again to have its model."
-    return f"The run {run} has no best model yet; let it finish an epoch: evenface {verb_of(run)} --resume {run}"
+    return f"The run {run} has no best model yet; let it finish an epoch: evenface {verb_of(run)} --resume {shlex.quote(str(run))}"
 
 
 def verb_of(run: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -243,6 +244,27 @@ def unfinished(run: Path) -> Path:
     state["state"]["epoch"] = 1
     torch.save(state, run / "last.ckpt")
     return run
+
+
+def test_names_with_spaces_and_brackets_are_told_as_they_are_and_can_be_typed(cli: Any, trained: Path, faces: Path) -> None:
+    """Rich takes [old] for a style and leaves it out; a shell takes a space for the end of a word."""
+    run = "my runs [old]/größe 1"
+    Path("my runs [old]").mkdir()
+    shutil.copytree(trained, run)
+    own = ("--device", "cpu", "-j", 1)
+
+    def typed(text: str, before: str) -> list[str]:
+        return shlex.split(text.split(before)[1].splitlines()[0])
+
+    assert typed(cli("train", "--resume", run).out, "next      ")[2] == run
+    refused = cli("train", "--dataset", "folder", "--data-dir", faces, *TINY, "-o", run)
+    assert typed(refused.err, "go on with it: ")[:3] == ["evenface", "train", "--resume"]
+    assert f"--resume '{run}', or choose" in refused.err
+    assert typed(cli("compare", run, "--tta", "flip").err, "flip yet; run: evenface ")[:4] == ["evaluate", run, "--split", "test"]
+    for words, file in ((["evaluate", run, *own], "metrics-test.json"), (["calibrate", run, *own], "best/config.json")):
+        answer = cli(*words)
+        assert answer.code == 0, answer.err
+        assert f"written   {run}/{file}" in answer.out
 
 
 def test_resume_on_what_does_not_fit(cli: Any, trained: Path, faces: Path) -> None:

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         )
     for grid in tables(found):
         out.print(grid)
-    out.print(f"written   {found.model / 'config.json'}", highlight=False, soft_wrap=True)
+    out.print(f"written   {found.model / 'config.json'}", highlight=False, soft_wrap=True, markup=False)
     return 0
 
 

@@ -15,6 +15,7 @@ import argparse
 import json
 import math
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -164,7 +165,7 @@ def run_subset(args: argparse.Namespace) -> int:
     for note in manifest.notes[before:]:
         print(note)
     print(f"written   {args.output}: " + ", ".join(f"{split} {sum(manifest.counts(split).values()):,}" for split in manifest.splits))
-    print(f"next      evenface train --dataset manifest --data-dir {args.output} ...")
+    print(f"next      evenface train --dataset manifest --data-dir {shlex.quote(str(args.output))} ...")
     if args.dataset != "synthetic" and _holds_pictures(manifest):
         print(REAL_FACES)
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,4 +128,4 @@ def _tell(args: argparse.Namespace, done: Audit) -> None:
     print(f"written   {args.output / 'verdicts.csv'}: {counted(len(done.findings), 'finding')}, {leave} to leave out")
     print(f"written   {args.output / 'audit.html'}")
     if done.suggested:
-        print(f"next      evenface train --dataset {args.dataset} ... --exclude {args.output / 'verdicts.csv'}")
+        print(f"next      evenface train --dataset {args.dataset} ... --exclude {shlex.quote(str(args.output / 'verdicts.csv'))}")

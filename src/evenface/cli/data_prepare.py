@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,7 +92,7 @@ def run_prepare(args: argparse.Namespace) -> int:
     console().print(summary(prepared))
     now = f", {prepared.made} of them now" if prepared.made < prepared.shards else ""
     print(f"written   {args.out}: {counted(prepared.shards, 'shard')}{now}")
-    print(f"next      evenface train --dataset manifest --data-dir {args.out} ...")
+    print(f"next      evenface train --dataset manifest --data-dir {shlex.quote(str(args.out))} ...")
     print(REAL_FACES)
     return 0
 

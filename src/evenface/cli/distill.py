@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -65,12 +66,14 @@ def run(args: argparse.Namespace) -> int:
 
         config = load_config(result.folder / "config.yaml")
         on = "" if config.unlabelled is None else " --dataset NAME --data-dir DIR"
-        start, score = f"train --model {config.model} --init {result.folder}", f"evaluate {result.folder} --split test{on}"
+        where = shlex.quote(str(result.folder))
+        start, score = f"train --model {config.model} --init {where}", f"evaluate {where} --split test{on}"
         then = score if result.by == "agreement" else start
         best = f"{result.by.replace('_', ' ')} {100 * result.best:.1f} %"
         console.print(
             f"best      epoch {result.best_epoch}: {best} on faces held out\nnext      evenface {then}",
             highlight=False,
             soft_wrap=True,
+            markup=False,
         )
     return 0

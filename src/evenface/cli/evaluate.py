@@ -96,5 +96,5 @@ def _show(found: Evaluation) -> int:
 
     out = console()
     out.print(per_class_table(found.metrics, found.train_counts))
-    out.print(f"written   {found.metrics_file}\n          {found.predictions_file}", highlight=False, soft_wrap=True)
+    out.print(f"written   {found.metrics_file}\n          {found.predictions_file}", highlight=False, soft_wrap=True, markup=False)
     return 0

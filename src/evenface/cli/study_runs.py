@@ -93,7 +93,7 @@ def _require_finished(name: str, start: Path) -> None:
     if done < of:
         raise ModelError(
             f"{name} starts from {start}, which has finished {done} of {of} epochs; let it end (evenface {verb_of(start)} "
-            f"--resume {start}), or name {start / 'best'} to start from what it has."
+            f"--resume {shlex.quote(str(start))}), or name {start / 'best'} to start from what it has."
         )
 
 

@@ -122,7 +122,7 @@ def _write(out: Console, name: str, search: Search, trials: Sequence[Trial], bes
     write_text(settings, config.to_yaml())
     say(out, f"best      of {name}, on validation:")
     say(out, "".join(f"            {line}\n" for line in yaml.safe_dump(dict(best.values), sort_keys=False).splitlines()).rstrip())
-    say(out, f"written   {table}\n          {settings} (evenface train -c {settings})")
+    say(out, f"written   {table}\n          {settings} (evenface train -c {shlex.quote(str(settings))})")
 
 
 def _price(out: Console, recipe: Recipe, search: Search, args: argparse.Namespace, output: Path) -> None:

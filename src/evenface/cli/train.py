@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -110,7 +111,7 @@ def _read(path: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        values = yaml.safe_load(path.read_text())
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"The settings file {path} cannot be read: {error.strerror}.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -129,7 +130,8 @@ def run(args: argparse.Namespace) -> int:
     from evenface.training.run import resume, train
 
     if args.resume is not None and load_config(args.resume / "config.yaml").method == TAUGHT:
-        raise ConfigError(f"{args.resume} is taught by a teacher; go on with it: evenface distill --resume {args.resume}")
+        again = f"evenface distill --resume {shlex.quote(str(args.resume))}"
+        raise ConfigError(f"{args.resume} is taught by a teacher; go on with it: {again}")
     console = None if args.quiet else Console()
     command = ["evenface", *sys.argv[1:]]
     result = (
@@ -138,8 +140,9 @@ def run(args: argparse.Namespace) -> int:
     if console is not None and os.environ.get("RANK", "0") == "0":
         console.print(
             f"best      epoch {result.best_epoch}: {result.select.replace('_', ' ')} {100 * result.best:.1f} % on {result.select_split}\n"
-            f"next      evenface evaluate {result.folder} --split test",
+            f"next      evenface evaluate {shlex.quote(str(result.folder))} --split test",
             highlight=False,
             soft_wrap=True,
+            markup=False,
         )
     return 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -118,7 +119,8 @@ def options_of(config: TrainConfig) -> DistillOptions:
         ConfigError: a run that is no distillation, or has an option that this version does not know.
     """
     if config.method != METHOD:
-        raise ConfigError(f"{config.folder} was not distilled; go on with it: evenface train --resume {config.folder}")
+        again = f"evenface train --resume {shlex.quote(str(config.folder))}"
+        raise ConfigError(f"{config.folder} was not distilled; go on with it: {again}")
     try:
         return DistillOptions(**config.method_options)
     except TypeError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -66,8 +67,8 @@ def compare(
         config, folder, model_path = find_model(Path(entry))
         if config is None or folder != Path(entry):
             raise ConfigError(
-                f"{entry} is a model without scores beside it; score it with: evenface evaluate {entry} --dataset SET --data-dir DIR "
-                f"--split {split}{scoring.flags} -o SCORES, and compare the folder SCORES."
+                f"{entry} is a model without scores beside it; score it with: evenface evaluate {shlex.quote(str(entry))} "
+                f"--dataset SET --data-dir DIR --split {split}{scoring.flags} -o SCORES, and compare the folder SCORES."
             )
         file = folder / f"predictions-{stem}.parquet"
         if not is_scored(folder, split, tta, prior):
@@ -76,8 +77,8 @@ def compare(
             there = file.exists() and metrics.exists()
             if there:
                 read_metrics(metrics)  # a damaged one is told as such
-            what = f"has been {since} since it was scored on {split}" if there else f"has not been scored on {split} yet"
-            raise ConfigError(f"{folder} {what}; run: evenface evaluate {folder} --split {split}{scoring.flags}")
+            what = f"has been {since} since it was scored on {scoring}" if there else f"has not been scored on {scoring} yet"
+            raise ConfigError(f"{folder} {what}; run: evenface evaluate {shlex.quote(str(folder))} --split {split}{scoring.flags}")
         about = read_config(model_path, weights=False)
         counts = counts or about.train_counts
         whys[str(folder)] = why_optimistic(read_metrics(folder / f"metrics-{stem}.json"))

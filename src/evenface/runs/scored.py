@@ -7,6 +7,7 @@ compare(["scores/deepface", "scores/shipped"], tta="flip")
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -51,6 +52,6 @@ def scored_in(folder: Path, scoring: Scoring) -> Scored | None:
         flags = "" if tool else scoring.flags
         raise ConfigError(
             f"{folder} has no scores on {scoring.split if tool else scoring}; run: "
-            f"evenface evaluate {what} --dataset SET --data-dir DIR --split {scoring.split}{flags} -o {folder}"
+            f"evenface evaluate {what} --dataset SET --data-dir DIR --split {scoring.split}{flags} -o {shlex.quote(str(folder))}"
         )
     return Scored(read_predictions(folder / f"predictions-{fits[0]}.parquet"), found[fits[0]])

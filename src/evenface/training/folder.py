@@ -66,7 +66,7 @@ class RunFolder:
 
     @property
     def resume_command(self) -> str:
-        return f"evenface {self.verb} --resume {self.path}"
+        return f"evenface {self.verb} --resume {shlex.quote(str(self.path))}"
 
     def create(self, command: Sequence[str], environment: dict[str, Any], stack: contextlib.ExitStack | None = None) -> None:
         """Makes the folder with its config and environment, in place of what a training left that ended before its first state.
@@ -187,9 +187,8 @@ def require_empty(path: Path, verb: str) -> None:
     """
     if path.is_dir() and any(each.name != "study.log" for each in path.iterdir()):
         if (path / "last.ckpt").exists():
-            raise ConfigError(
-                f"The run folder {path} exists already; go on with it: evenface {verb} --resume {path}, or choose another -o/--output."
-            )
+            again = f"evenface {verb} --resume {shlex.quote(str(path))}"
+            raise ConfigError(f"The run folder {path} exists already; go on with it: {again}, or choose another -o/--output.")
         raise ConfigError(f"The folder {path} exists already and is not empty; choose another -o/--output.")
     if path.exists() and not path.is_dir():
         raise ConfigError(f"{path} is a file; choose another -o/--output for the run folder.")

@@ -11,6 +11,7 @@ import dataclasses
 import json
 import logging
 import os
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -201,7 +202,8 @@ def assemble(
     watched = None
     if config.watch is not None and fabric.is_global_zero:
         watched = Watched(stores[seen_in], seen_in, str(config.watch), config.data_seed, folder.path)
-        say(f"watched   {len(watched.part)} faces of {seen_in}, after every epoch; to see them: evenface explain {folder.path} --epochs")
+        see = f"evenface explain {shlex.quote(str(folder.path))} --epochs"
+        say(f"watched   {len(watched.part)} faces of {seen_in}, after every epoch; to see them: {see}")
     given: dict[str, Any] = {"saved": saved, "console": console, "stack": stack, "watched": watched}
     return build_loop(config, fabric, network, method, judge, stores["train"], pool, mean, folder, precision, **given)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import numpy as np
 from scipy.special import softmax
 
@@ -92,7 +94,7 @@ def temperature(context: Context, scores: Scores, run: Run) -> tuple[float | Non
         return own.temperature_only, text
     files = stored(run, "validation", context.tta, "model")
     if files is None:
-        fit = f"evenface calibrate {run.target}"
+        fit = f"evenface calibrate {shlex.quote(run.target)}"
         return None, f"There is no temperature: the model has none, and validation has not been scored; to fit one: {fit}"
     p = read_predictions(files[0])
     try:
