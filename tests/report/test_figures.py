@@ -200,6 +200,10 @@ def test_the_course_of_one_and_of_several_trainings(many: Scores) -> None:
     colours = [line.get_color() for line in several.drawing.axes[0].lines]
     assert colours == [METHODS[0]] * 2 + [METHODS[1]] * 2
     assert len(table(several)) == 4 * 3
+    gone = (logs[0][0], [], 2)  # the log of the first training
+    for methods, labels in (([("ce", [gone, logs[1]]), ("rbcf", logs[2:])], ["ce", "rbcf"]), ([("ce", [gone]), ("rbcf", [gone])], [])):
+        found = curves_figure("training", "validation", methods).drawing
+        assert [text.get_text() for legend in found.legends for text in legend.get_texts()] == labels
 
 
 def test_precision_and_recall(single: Scores, many: Scores) -> None:

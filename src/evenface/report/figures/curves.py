@@ -32,13 +32,15 @@ def curves_figure(name: str, split: str, methods: Sequence[tuple[str, Sequence[t
     else:
         for m, (label, members) in enumerate(methods):
             colour = METHODS[m % AT_MOST]
-            for i, run in enumerate(members):
-                text = wrapped(label, 60, 2) if i == 0 else None
-                _line(left, run, f"{split}_loss", 1, color=colour, label=text)
+            text: str | None = wrapped(label, 60, 2)
+            for run in members:
+                if _line(left, run, f"{split}_loss", 1, color=colour, label=text):
+                    text = None  # one entry of the legend, whichever run has a log
                 _line(right, run, f"{split}_mean_recall", 100, color=colour, keep=True)
         left.set_title(f"loss on {split}")
         right.set_title(f"mean recall on {split}, percent")
-        drawing.legend(loc="outside upper left", ncols=1 if len(methods) > 2 else 2)
+        if left.lines:
+            drawing.legend(loc="outside upper left", ncols=1 if len(methods) > 2 else 2)
     for axes in (left, right):
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
@@ -70,12 +72,13 @@ def _one(left: Any, right: Any, split: str, run: tuple[str, Log, int | None]) ->
             axes.legend(loc="best")
 
 
-def _line(axes: Any, run: tuple[str, Log, int | None], key: str, scale: float, keep: bool = False, **style: Any) -> None:
-    """One column over the epochs; an epoch without it is left out."""
+def _line(axes: Any, run: tuple[str, Log, int | None], key: str, scale: float, keep: bool = False, **style: Any) -> bool:
+    """One column over the epochs; an epoch without it is left out. Gives whether there is anything to draw."""
     points = [(row["epoch"], scale * row[key]) for row in run[1] if key in row]
     if not points:
-        return
+        return False
     x, y = zip(*points, strict=True)
     axes.plot(x, y, linewidth=1.2, marker="." if len(x) == 1 else None, **style)
     if keep and run[2] is not None and run[2] in x:
         axes.plot(run[2], y[x.index(run[2])], "o", markersize=3.5, color=style["color"])
+    return True
