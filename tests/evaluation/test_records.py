@@ -169,3 +169,13 @@ def test_files_that_are_not_ours(tmp_path: Path) -> None:
     pq.write_table(pa.table({"id": ["a"], "label": ["joy"], "predicted": ["fear"], "duplicate_of_train": [False], "p_fear": [1.0]}), path)
     with pytest.raises(LabelError, match="joy"):
         read_predictions(path)
+    no_text = pa.array([b"\xd5"], pa.binary()).view(pa.string())  # what a damaged byte makes of a name
+    whole: dict[str, Any] = {"id": ["a"], "label": ["fear"], "predicted": ["fear"], "duplicate_of_train": [False], "p_fear": [1.0]}
+    for damage in ({"id": no_text}, {"p_fear": ["much"]}):
+        pq.write_table(pa.table({**whole, **damage}), path)
+        with pytest.raises(DataError, match="cannot be read as predictions"):
+            read_predictions(path)
+    twice = pa.Table.from_arrays([pa.array(value) for value in (*whole.values(), [1.0])], names=[*whole, "p_fear"])
+    pq.write_table(twice, path)
+    with pytest.raises(DataError, match="cannot be read as predictions"):
+        read_predictions(path)

@@ -132,7 +132,8 @@ WRONG = [
     (lambda: [{**row, "happiness": 1} for row in by_score()], DataError, "has two columns for happiness, happy and happiness"),
     (lambda: [{**row, "sad": "much"} for row in by_score()], DataError, "must hold numbers"),
     (lambda: [{**row, "label": "fear"} for row in by_label()], LabelError, "answers fear, which is none"),
-    (lambda: [{**row, "label": "tired"} for row in by_label()], LabelError, "tired"),
+    (lambda: [{**row, "label": "tired"} for row in by_label()], LabelError, "answers 'tired' for the face test/0. Unknown expression"),
+    (lambda: [{**row, "label": ""} if row["id"] == "test/7" else row for row in by_label()], LabelError, "answers '' for the face test/7."),
 ]
 
 

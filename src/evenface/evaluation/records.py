@@ -169,29 +169,32 @@ def read_predictions(path: str | os.PathLike[str]) -> Predictions:
     """
     try:
         table = pq.read_table(path)
+        names = table.column_names
+        columns = {name: table[name].to_pylist() for name in _FIXED if name in names}
+        class_names = tuple(name[2:] for name in names if name.startswith("p_"))
+        probabilities = [table[f"p_{name}"].to_numpy().astype(np.float32) for name in class_names]
     except FileNotFoundError:
         raise DataError(f"There are no predictions at {path}; write them with: evenface evaluate RUN --split SPLIT") from None
-    except (OSError, pa.ArrowInvalid) as error:
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:  # a damaged one raises whatever its bytes happen to spell
         raise DataError(f"{path} cannot be read as predictions ({error}); write it again with: evenface evaluate") from error
-    missing = [name for name in _FIXED if name not in table.column_names]
-    class_names = tuple(name[2:] for name in table.column_names if name.startswith("p_"))
+    missing = [name for name in _FIXED if name not in columns]
     if missing or not class_names:
         raise DataError(f"{path} is not a predictions file; it lacks {', '.join(missing) or 'the p_<class> columns'}.")
     position = {name: index for index, name in enumerate(class_names)}
 
     def indices(column: str) -> NDArray[np.int64]:
-        values = table[column].to_pylist()
+        values = columns[column]
         strange = sorted({str(value) for value in values if value not in position})
         if strange:
             raise LabelError(f"{path} has {column} {', '.join(strange)}, which is none of its classes {', '.join(class_names)}.")
         return np.array([position[value] for value in values], dtype=np.int64)
 
     return Predictions(
-        ids=tuple(table["id"].to_pylist()),
+        ids=tuple(columns["id"]),
         true=indices("label"),
         predicted=indices("predicted"),
-        probabilities=np.stack([table[f"p_{name}"].to_numpy() for name in class_names], axis=1).astype(np.float32),
-        duplicates=table["duplicate_of_train"].to_numpy().astype(bool),
+        probabilities=np.stack(probabilities, axis=1),
+        duplicates=np.array(columns["duplicate_of_train"], dtype=bool),
         class_names=class_names,
     )
 

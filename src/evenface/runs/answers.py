@@ -174,7 +174,10 @@ def _probabilities(table: pa.Table, names: Sequence[str], path: Path) -> np.ndar
     position = {name: index for index, name in enumerate(names)}
     decided = np.zeros((table.num_rows, len(names)), np.float32)
     for row, label in enumerate(table["label"].to_pylist()):
-        name = canonical(str(label))
+        try:
+            name = canonical(str(label))
+        except LabelError as error:
+            raise LabelError(f"{path} answers '{'' if label is None else label}' for the face {table['id'][row]}. {error}") from error
         if name not in position:
             raise LabelError(f"{path} answers {label}, which is none of the data set's expressions {', '.join(names)}.")
         decided[row, position[name]] = 1.0
