@@ -229,6 +229,8 @@ def test_own_faces_that_have_changed_are_other_faces(run: Path, tmp_path: Path) 
         with pytest.raises(DataError, match=r"they have changed since\. Take them as other data, with --data-dir .*mine\.parquet"):
             use(run, device="cpu")
     assert evaluate(run, data_dir=str(where), device="cpu").metrics_file == run / "metrics-tiny-test.json"
+    for split, optimistic in (("train", True), ("validation", True), ("test", False)):  # a face less, and the others are the same
+        assert evaluate(run, split=split, data_dir=str(where), device="cpu").metrics["optimistic"] is optimistic
 
 
 def _saved_again(manifest: Manifest, kind: str, alter: Callable[[Image.Image], Image.Image] = lambda image: image) -> Manifest:
