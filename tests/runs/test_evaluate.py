@@ -165,6 +165,19 @@ def test_the_best_folder_of_a_run_stands_for_the_run(run: Path) -> None:
     assert not list((run / "best").glob("metrics*"))
 
 
+def test_a_run_and_its_model_may_be_named_from_within(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (run / "best" / "deeper").mkdir()
+    for folder, name in ((run, "."), (run, "best"), (run / "best", "."), (run / "best", ".."), (run / "best" / "deeper", "..")):
+        monkeypatch.chdir(folder)
+        found = evaluate(name, device="cpu")
+        assert found.metrics_file.resolve() == run / "metrics-test.json"
+        found.metrics_file.unlink()
+        assert calibrate(name, device="cpu").calibration.n == 9
+    monkeypatch.chdir(shutil.copytree(run / "best", tmp_path / "model"))
+    with pytest.raises(ConfigError, match=r"^\. is a model without a run"):
+        evaluate(".")
+
+
 def test_the_split_that_chose_the_epoch_is_optimistic_for_model_folders_too(run: Path, tmp_path: Path) -> None:
     model = Path(shutil.copytree(run / "best", tmp_path / "model"))
     faces(CLASSES).save(tmp_path / "tiny.parquet")

@@ -81,7 +81,7 @@ def evaluate(
     require_sizes(batch_size, workers)
     config, run, model_path = find_model(Path(target))
     if output is None and config is None:
-        raise ConfigError(f"{run.name} is a model without a run; say with -o/--output where the scores go, since they name every face.")
+        raise ConfigError(f"{target} is a model without a run; say with -o/--output where the scores go, since they name every face.")
     where = Path(output) if output is not None else run
     require_own_place(where, run)
     chosen = resolve_device(device)

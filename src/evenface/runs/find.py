@@ -41,9 +41,10 @@ def find_model(folder: Path) -> tuple[TrainConfig | None, Path, Path]:
             raise ModelError(zoo.no_model(folder))
         return load_config(folder / "config.yaml"), folder, folder / "best"
     if (standing(folder) / CONFIG).is_file():
-        run = folder.parent / "config.yaml"
-        if folder.name == "best" and run.is_file():
-            return load_config(run), folder.parent, folder
+        place = folder if folder.name not in ("", "..") else folder.resolve()  # named from within
+        run = place.parent / "config.yaml"
+        if place.name == "best" and run.is_file():
+            return load_config(run), place.parent, folder
         return None, folder, folder
     what = "does not exist" if not folder.exists() else "is neither a run (config.yaml) nor a model folder (config.json)"
     raise ConfigError(f"{folder} {what}; give the folder of a run, such as runs/x, or a name of `evenface models list`.")
