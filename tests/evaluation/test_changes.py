@@ -40,6 +40,18 @@ def test_the_mean_of_the_recalls_moves_as_in_the_paired_test() -> None:
     assert tuple(found.ci95[0, 0]) == pytest.approx(expected.ci95)
 
 
+def test_what_the_seeds_share_cancels() -> None:
+    """Trainings that differ much, and a method that answers as the baseline of its seed does but for one class."""
+    true = np.repeat([0, 1], 30)
+    a = np.stack([true, np.zeros_like(true), np.zeros_like(true)], axis=1)  # one of three trainings knows class 1
+    b = a.copy()
+    b[:30] = 1
+    paired, apart = (confusion_changes(true, a, b, 2, pair_seeds=pair, resamples=2000) for pair in (True, False))
+    assert paired.value.tolist() == apart.value.tolist() == [[-1, 1], [0, 0]]
+    assert paired.ci95[1].tolist() == [[0, 0], [0, 0]]
+    assert (apart.ci95[1, :, 1] - apart.ci95[1, :, 0] > 0.5).all()
+
+
 def test_what_is_the_same_is_not_clear() -> None:
     true = np.repeat([0, 1], 20)
     assert not confusion_changes(true, true, true, 2, resamples=100).clear.any()

@@ -177,6 +177,25 @@ def test_every_kind_of_network_is_explained_or_says_why_not(kind: str) -> None:
         assert explain(model, faces, method=method, classes=["fear"], layer="earlier").shape == (1, 1, 6, 6)
 
 
+@pytest.mark.parametrize("method", METHODS[1:])
+def test_what_autocast_has_lowered_is_raised_again(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The maps are computed in the network's precision, whatever it computes its features in."""
+    model, faces, formula = network("test_resnet", 64), faces_of(2, 64), cam._FORMULAS[method]
+    seen: list[torch.dtype] = []
+
+    def noted(features: Tensor, gradients: Tensor) -> Tensor:
+        seen.extend((features.dtype, gradients.dtype))
+        return formula(features, gradients)
+
+    monkeypatch.setitem(cam._FORMULAS, method, noted)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert model.backbone(torch.rand(1, 3, 64, 64)).dtype == torch.bfloat16
+        lowered = explain(model, faces, method=method, classes=["fear"])
+    assert seen == [torch.float32] * 2
+    whole = explain(model, faces, method=method, classes=["fear"])
+    np.testing.assert_allclose(lowered, whole, atol=0.05 * whole.max())
+
+
 def test_what_cannot_be_asked() -> None:
     model = network("test_resnet", 64)
     for wrong, word in (

@@ -197,8 +197,10 @@ def test_what_cannot_be_calibrated(run: Path, faces: Path, tmp_path: Path) -> No
     own = Path(shutil.copytree(faces, tmp_path / "own"))
     for file in (own / "validation" / CLASSES[2]).iterdir():
         file.unlink()
+    seen: list[int] = []
     with pytest.raises(DataError, match=f"validation split has no face of {CLASSES[2]}"):
-        calibrate(run, data_dir=str(own), device="cpu")
+        calibrate(run, data_dir=str(own), device="cpu", progress=lambda done, total: seen.append(done))
+    assert not seen  # it is told before the work
     (own / "train" / CLASSES[2]).rename(own / "train" / BASIC[4])
     shutil.rmtree(own / "validation" / CLASSES[2])
     shutil.rmtree(own / "test" / CLASSES[2])

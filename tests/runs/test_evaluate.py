@@ -285,6 +285,27 @@ def test_altered_pictures_of_the_own_faces_do_not_take_the_place_of_their_scores
     assert evaluate(run, device="cpu").metrics_file == own  # an older evenface wrote down the ids alone
 
 
+def test_faces_of_other_data_look_as_those_that_the_model_has_learned_from(run: Path, tmp_path: Path) -> None:
+    """Coloured ones for a model of grey ones: the answers, and the calibration, are those of the same faces made grey."""
+    about = json.loads((run / "best" / "config.json").read_text())
+    model = {kind: Path(shutil.copytree(run / "best", tmp_path / kind)) for kind in ("grey", "any")}
+    (model["grey"] / "config.json").write_text(json.dumps(about | {"alignment": {"template": "fer2013", "grey": True}}))
+    turned = _saved_again(faces(CLASSES), "PNG", lambda image: image.convert("L").convert("RGB"))
+    turned.save(tmp_path / "grey.parquet")
+    faces(CLASSES).save(tmp_path / "colour.parquet")
+    found, biases = {}, {}
+    for kind, data in (("grey", "colour"), ("any", "grey"), ("any", "colour")):
+        how: dict[str, Any] = {"dataset": "manifest", "data_dir": str(tmp_path / f"{data}.parquet"), "device": "cpu"}
+        found[kind, data] = probabilities(evaluate(model[kind], **how, output=tmp_path / f"{kind}_{data}").predictions_file)
+        biases[kind, data] = list(calibrate(model[kind], **how).calibration.bias.values())
+    for values in (found, biases):
+        near, far = (np.abs(np.subtract(values[key], values["any", "grey"])).max() for key in (("grey", "colour"), ("any", "colour")))
+        assert near < far / 10, (near, far)
+    plain = probabilities(evaluate(run, device="cpu").predictions_file)
+    (run / "best" / "config.json").write_text(json.dumps(about | {"alignment": {"template": "fer2013", "grey": True}}))
+    np.testing.assert_array_equal(probabilities(evaluate(run, device="cpu").predictions_file), plain)  # its own faces stay as they are
+
+
 def test_a_list_of_left_out_faces_that_has_gone_is_told(run: Path, tmp_path: Path) -> None:
     config = yaml.safe_load((run / "config.yaml").read_text())
     (run / "config.yaml").write_text(yaml.safe_dump({**config, "exclude": str(tmp_path / "out.txt")}))

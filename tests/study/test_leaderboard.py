@@ -147,6 +147,8 @@ def test_the_document_of_one_seed(leaderboard: Any, recipe: Path, tmp_path: Path
         assert cells[:2] == [str(rank), "1"]
         rates = [expected[name], accuracy_score(TRUE, answers[name])]
         assert [cell.partition(" [")[0] for cell in cells[2:4]] == [f"{100 * rate:.1f}" for rate in rates]
+    cost = json.loads((ROOT / "src" / "evenface" / "methods" / "costs.json").read_text())["methods"]["rbcf"]
+    assert (scores["rbcf"][-2], scores["ce"][-2]) == (f"{cost['time'] * cost['steps']:.1f}", "1.0")
     gains = table(text, "| method | mean recall over ce ")
     assert gains["ce"][:3] == ["", "", ""]
     assert gains["ce_two_views"][3:] == ["", "", ""]
@@ -163,6 +165,17 @@ def test_the_document_of_one_seed(leaderboard: Any, recipe: Path, tmp_path: Path
     assert [float(rows[2][f"recall_{name}"]) for name in CLASSES] == pytest.approx(wanted)
     assert float(rows[0]["mean_recall"]) == pytest.approx(expected["ce"])
     assert rows[0]["folder"].startswith("ce-s0-")
+
+
+def test_the_least_p_that_the_rule_can_give(leaderboard: Any, recipe: Path, tmp_path: Path) -> None:
+    """2 / (R + 1) for one comparison; Holm's rule has two of them here."""
+    runs = plan(read_recipe(recipe), seeds=[0])
+    for run in runs:
+        finish(run)
+    leaderboard.write(read_recipe(recipe), runs, tmp_path / "board.md", 99)
+    text = (tmp_path / "board.md").read_text()
+    assert "99 resamples; the least p that Holm's rule can give with them is 0.040." in text
+    assert min(float(cells[1]) for name, cells in table(text, "| method | mean recall over ce ").items() if name != "ce") >= 0.04
 
 
 def test_several_seeds_and_one_that_lags_behind(leaderboard: Any, recipe: Path, tmp_path: Path) -> None:
