@@ -24,7 +24,7 @@ from evenface.distill.descriptors import ByDescriptors, LearnDescriptors
 from evenface.distill.faces import read_faces
 from evenface.distill.folder import DistillFolder
 from evenface.distill.teachers import FACE_SIZE, FaceTeacher, ModelTeachers, Teacher
-from evenface.errors import ConfigError, ModelError
+from evenface.errors import ModelError
 from evenface.labels import BASIC
 from evenface.methods.base import Method, Setting
 from evenface.models.classifier import Classifier, build_classifier
@@ -107,10 +107,8 @@ def assemble(
     options = options_of(config)
     device = resolve_device(config.device)
     precision, reason = resolve_precision(config.precision, device)
-    fabric = fabric_for(device, precision)
+    fabric = fabric_for(device, precision, config.batch_size)
     say = sayer(console if fabric.is_global_zero else None)
-    if config.batch_size < 2 * fabric.world_size:
-        raise ConfigError(f"--batch-size {config.batch_size} is too small for {fabric.world_size} processes; each needs two faces or more.")
 
     teacher = load_teacher(options).to(fabric.device)
     class_names = teacher.class_names if isinstance(teacher, ModelTeachers) else BASIC

@@ -126,10 +126,8 @@ def assemble(
     """
     device = resolve_device(config.device)
     precision, reason = resolve_precision(config.precision, device)
-    fabric = fabric_for(device, precision)
+    fabric = fabric_for(device, precision, config.batch_size)
     say = sayer(console if fabric.is_global_zero else None)
-    if config.batch_size < 2 * fabric.world_size:
-        raise ConfigError(f"--batch-size {config.batch_size} is too small for {fabric.world_size} processes; each needs two faces or more.")
 
     if config.tensorboard:
         require_tensorboard()
@@ -325,9 +323,15 @@ def sayer(console: Console | None) -> Callable[[str], None]:
     return lambda text: console.print(text, highlight=False, soft_wrap=True, markup=False)
 
 
-def fabric_for(device: torch.device, precision: str) -> Fabric:
-    """Fabric for this process; under torchrun, one member of a distributed run."""
+def fabric_for(device: torch.device, precision: str, batch_size: int) -> Fabric:
+    """Fabric for this process; under torchrun, one member of a distributed run.
+
+    Raises:
+        ConfigError: a batch that is too small for so many processes, or several that do not work together.
+    """
     world, local = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    if batch_size < 2 * world:  # told before the processes meet, or one that left would be a broken connection to another
+        raise ConfigError(f"--batch-size {batch_size} is too small for {world} processes; each needs two faces or more.")
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # what it would say of the precision, the run says itself, and why
     kind: Literal["bf16-mixed", "32-true"] = "bf16-mixed" if precision == "bf16" else "32-true"
     if world > 1:
