@@ -162,6 +162,18 @@ def test_a_column_of_something_else_may_come_twice(given: dict[str, Any], tmp_pa
     assert score_answers(file, **given, output=tmp_path / "scores").metrics["overall"] == pytest.approx(accuracy_score(TRUE, DECIDED))
 
 
+@pytest.mark.parametrize("make", [by_score, by_label])
+def test_spaces_behind_the_commas_mean_nothing(make: Any, given: dict[str, Any], tmp_path: Path) -> None:
+    rows = make()
+    spaced, plain = tmp_path / "spaced.csv", write(tmp_path / "plain.csv", rows)
+    spaced.write_text("".join(", ".join(line) + "\n" for line in csv.reader(plain.read_text().splitlines())))
+    there, expected = (score_answers(file, output=tmp_path / file.stem, **given) for file in (spaced, plain))
+    assert (
+        read_predictions(there.predictions_file).probabilities.tolist()
+        == read_predictions(expected.predictions_file).probabilities.tolist()
+    )
+
+
 def test_a_place_that_cannot_be_written_is_told_before_the_data_are_read(
     given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,8 @@
   evenface report runs/rbcf --no-faces -o public.html
 
 Runs that differ only in their seed are one method; the method of the first run is the baseline. A folder of runs, such as a study's, stands
-for the runs in it. The page shows the scores that are stored, on test and validation; with --split it scores what is missing first.
+for the runs in it; a folder of scores, such as another tool's answers, for itself. The page shows the scores that are stored, on test and
+validation; with --split it scores what is missing first.
 """
 
 from __future__ import annotations
@@ -18,7 +19,12 @@ from evenface.cli.flags import PRIORS, add_scoring, scoring
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs", metavar="RUN", nargs="+", help="run folders, folders of runs, model folders or names of models that ship")
+    parser.add_argument(
+        "runs",
+        metavar="RUN",
+        nargs="+",
+        help="run folders, folders of runs, model folders, names of models that ship, or folders of scores (`evaluate -o`)",
+    )
     parser.add_argument("-o", "--output", type=Path, default=Path("report.html"), help="the page (default: report.html)")
     parser.add_argument("--split", metavar="SPLIT,SPLIT", help="test, validation, train: score what is missing there, and show these only")
     parser.add_argument("--tta", default="none", choices=["none", "flip", "experts"], help="the scores of evaluate --tta")

@@ -10,7 +10,9 @@ import dataclasses
 import shlex
 from typing import TYPE_CHECKING
 
-from evenface.runs.data import data_of
+from evenface.data.manifest import Manifest
+from evenface.errors import ConfigError
+from evenface.runs.data import data_of, other_data
 from evenface.training.environment import pictures_in, train_ids
 
 
@@ -23,6 +25,21 @@ _OF_DATA = (
     *("imbalance_reading", "label_noise", "method", "method_options"),
 )
 """Settings of a run on which it depends what its data are."""
+
+
+def faces_of(run: Run, dataset: str | None, data_dir: str | None, split: str) -> tuple[Manifest, bool]:
+    """The faces that a run, a model or a folder of scores was scored on, and whether they are the run's own.
+
+    Raises:
+        DataError, LabelError, ConfigError: they cannot be read, have other classes than the model, or are not named.
+    """
+    if run.about is not None:
+        manifest, _, own = data_of(run.config, run.scores, dataset, data_dir, run.about, split)
+        return manifest, own
+    if dataset is None:
+        raise ConfigError(f"{run.name} does not tell where its faces lie; name them with --dataset and --data-dir.")
+    manifest, _ = other_data(dataset, data_dir, run.class_names, split)
+    return manifest, False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,10 +69,11 @@ class Data:
         Raises:
             DataError, LabelError, ConfigError: they cannot be read, or have other classes than the model.
         """
-        if self.dataset is None and self.data_dir is None:
+        if self.dataset is None and (self.data_dir is None or run.about is None):
             return Place()
         settings = None if run.config is None else [getattr(run.config, name) for name in _OF_DATA]
-        key = repr((settings, train_ids(run.scores), pictures_in(run.scores), run.about.class_names, run.about.dataset, split))
+        learned_from = None if run.about is None else run.about.dataset
+        key = repr((settings, train_ids(run.scores), pictures_in(run.scores), run.class_names, learned_from, split))
         if key not in self._known:
             self._known[key] = self._read(run, split)
         return self._known[key]
@@ -66,6 +84,6 @@ class Data:
         return "".join(f" {flag} {shlex.quote(value)}" for flag, value in given if value is not None)
 
     def _read(self, run: Run, split: str) -> Place:
-        manifest, _, own = data_of(run.config, run.scores, self.dataset, self.data_dir, run.about, split)
+        manifest, own = faces_of(run, self.dataset, self.data_dir, split)
         ids = frozenset(manifest.split(split).ids()) if split in manifest.splits else frozenset()
         return Place("" if own or run.config is None else f"{manifest.name}-", ids)

@@ -4,7 +4,7 @@
     scores, missing = read_scores(runs, "test", "none", "model")
 
 A folder of runs (a study's) stands for the runs in it, cross-entropy first, which makes it the baseline. A model that belongs to no run
-keeps its scores beside the report.
+keeps its scores beside the report. A folder of scores (another tool's answers) stands for itself.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ from evenface.evaluation.records import Predictions, Scoring, read_metrics, read
 from evenface.model_folder import WEIGHTS, ModelConfig, is_backbone, read_config, standing
 from evenface.report.data import Data
 from evenface.report.tables import class_order
-from evenface.runs.find import chosen_on, find_model
+from evenface.runs.find import find_model
 from evenface.runs.labels import labels_of, names_of
+from evenface.runs.scored import all_metrics, command_for, files_in, of_tool
 from evenface.training.config import TrainConfig, load_config
 from evenface.training.environment import environment_of
 
@@ -41,32 +42,42 @@ OWN = Data()
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Run:
-    """A run, or a model that belongs to none.
+    """A run, a model that belongs to none, or scores that belong to none.
 
     Attributes:
         name: as it is shown.
-        target: what `evenface evaluate` takes.
+        target: what `evenface evaluate` takes; the folder of scores.
         scores: the folder of its stored scores.
-        model: its model folder.
-        config: how it was trained; None for a model without a run.
-        about: what the model folder says.
+        config: how it was trained; None where there is no run.
+        about: what the model folder says; None for a folder of scores, of which nothing else is known.
         label: of the method; runs with one label are its seeds.
-        seed: of the training; 0 for a model without a run.
+        seed: of the training; None where it is not known.
     """
 
     name: str
     target: str
     scores: Path
-    model: Path
     config: TrainConfig | None
-    about: ModelConfig
+    about: ModelConfig | None
     label: str
-    seed: int
+    seed: int | None
 
     @property
     def epoch(self) -> int | None:
         """The epoch that was kept."""
-        return self.about.details.get("epoch")
+        return None if self.about is None else self.about.details.get("epoch")
+
+    @property
+    def is_tool(self) -> bool:
+        """Whether these are another tool's answers, which stand as they are, whatever view or prior is asked for."""
+        return self.about is None and of_tool(all_metrics(self.scores))
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """(L,) in the model's order."""
+        if self.about is not None:
+            return tuple(self.about.class_names)
+        return tuple(next(iter(all_metrics(self.scores).values()))["class_names"])
 
     def environment(self) -> dict[str, Any]:
         """`environment.json`; empty where there is none."""
@@ -134,7 +145,7 @@ def find_runs(entries: Sequence[str], beside: Path) -> tuple[list[Run], list[str
     """The runs that the words of a command line mean, and sentences on what was passed over.
 
     Args:
-        entries: runs, model folders, names of models that ship, folders of runs, patterns with * or ?.
+        entries: runs, model folders, names of models that ship, folders of scores, folders of runs, patterns with * or ?.
         beside: folder for the scores of models without a run.
 
     Raises:
@@ -164,20 +175,22 @@ def find_runs(entries: Sequence[str], beside: Path) -> tuple[list[Run], list[str
     paths = list(dict.fromkeys(paths))
     if not paths:
         raise ConfigError(f"There is no model in {', '.join(entries)}; starts without a head have no scores.")
-    found = [find_model(path) for path in paths]
-    abouts = [read_config(model) for _, _, model in found]
-    known = [(run, config, about) for (config, run, _), about in zip(found, abouts, strict=True) if config is not None]
+    found = {path: find_model(path) for path in paths if not all_metrics(path)}
+    abouts = {path: read_config(model) for path, (_, _, model) in found.items()}
+    known = [(run, config, abouts[path]) for path, (config, run, _) in found.items() if config is not None]
     labels = labels_of(known) if known else []
-    alone = [path for path, (config, _, _) in zip(paths, found, strict=True) if config is None]
+    alone = [path for path in paths if path not in found or found[path][0] is None]
     names = names_of(alone, taken={*labels, *(str(folder) for folder, _, _ in known)})
-    of_runs, of_models = iter(labels), iter(names)
+    of_runs, of_others = iter(labels), iter(names)
     runs: dict[str, Run] = {}
-    for path, (config, folder, model), about in zip(paths, found, abouts, strict=True):
+    for path in paths:
+        config, folder, model = found.get(path, (None, path, None))
         if config is not None:
-            run = Run(str(folder), str(folder), folder, model, config, about, next(of_runs), config.seed)
+            run = Run(str(folder), str(folder), folder, config, abouts[path], next(of_runs), config.seed)
         else:
-            name = next(of_models)
-            run = Run(name, str(path), beside / f"{model.name}-{_digest(model)}", model, None, about, name, 0)
+            name = next(of_others)
+            scores = folder if model is None else beside / f"{model.name}-{_digest(model)}"
+            run = Run(name, str(path), scores, None, abouts.get(path), name, None if model is not None else _seed(folder))
         runs.setdefault(run.name, run)  # a run, and its `best` once more
     return list(runs.values()), notes
 
@@ -186,14 +199,21 @@ def stored(run: Run, split: str, tta: str, prior: str, data: Data = OWN) -> tupl
     """Its files of predictions and metrics on a split of the data; None where they are missing, of other faces, or those of a model that
     is no longer its best.
     """
-    place = data.of(run, split)
-    name = f"{place.prefix}{Scoring(split, tta, prior).stem}"
-    predictions, metrics = run.scores / f"predictions-{name}.parquet", run.scores / f"metrics-{name}.json"
-    if not predictions.is_file() or not metrics.is_file():
-        return None
-    then = read_metrics(metrics)
-    if then.get("epoch") != run.epoch or (prior != "model" and then.get("calibration") != run.about.calibration):
-        return None
+    place, scoring = data.of(run, split), Scoring(split, tta, prior)
+    if run.about is None:
+        found = files_in(run.scores, scoring)
+        if found is None:
+            return None
+        predictions, metrics = found
+        then = read_metrics(metrics)
+    else:
+        name = f"{place.prefix}{scoring.stem}"
+        predictions, metrics = run.scores / f"predictions-{name}.parquet", run.scores / f"metrics-{name}.json"
+        if not predictions.is_file() or not metrics.is_file():
+            return None
+        then = read_metrics(metrics)
+        if then.get("epoch") != run.epoch or (prior != "model" and then.get("calibration") != run.about.calibration):
+            return None
     if place.ids is not None and {*read_predictions(predictions).ids, *then.get("unreadable", ())} != place.ids:
         return None
     return predictions, metrics
@@ -201,10 +221,12 @@ def stored(run: Run, split: str, tta: str, prior: str, data: Data = OWN) -> tupl
 
 def evaluate_command(run: Run, split: str, tta: str, prior: str, data: Data = OWN) -> str:
     """What a user types for the scores that are missing."""
-    flags = ("" if tta == "none" else f" --tta {tta}") + ("" if prior == "model" else f" --prior {prior}")
+    scoring = Scoring(split, tta, prior)
+    if run.about is None:
+        return command_for(run.scores, scoring, data.flags() or " --dataset NAME --data-dir DIR")
     where = data.flags() or ("" if run.config is not None else " --dataset NAME --data-dir DIR")
     where += "" if run.config is not None else f" -o {shlex.quote(str(run.scores))}"
-    return f"evenface evaluate {shlex.quote(run.target)} --split {split}{flags}{where}"
+    return f"evenface evaluate {shlex.quote(run.target)} --split {split}{scoring.flags}{where}"
 
 
 def _digest(model: Path) -> str:
@@ -236,11 +258,10 @@ def read_scores(
     members = [run for run, _ in ready]
     metrics = tuple(read_metrics(file) for _, (_, file) in ready)
     predictions = [read_predictions(file) for _, (file, _) in ready]
-    names = class_order(predictions[0].class_names, members[0].about.train_counts)
+    names = class_order(predictions[0].class_names, counts_of(members))
     first = _ordered(predictions[0], names, predictions[0].ids)
-    table = [RunPredictions.of(run.name, run.label, run.seed, p) for run, p in zip(members, predictions, strict=True)]
-    table[0] = RunPredictions.of(members[0].name, members[0].label, members[0].seed, first)
-    finished = {run.label for run in members if run.config is None}
+    table = [RunPredictions.of(run.name, run.label, run.seed or 0, p) for run, p in zip(members, [first, *predictions[1:]], strict=True)]
+    finished = {run.label for run in members if run.seed is None}
     comparison = compare_runs(table, resamples=resamples, finished=finished)  # it refuses what cannot be aligned
     aligned = [first, *(_ordered(p, names, first.ids) for p in predictions[1:])]
     duplicates = np.any([p.duplicates for p in aligned], axis=0)
@@ -263,9 +284,9 @@ def read_scores(
     return scores, missing
 
 
-def is_chosen_on(scores: Scores) -> bool:
-    """Whether the kept epoch of any run was chosen on these images."""
-    return any(chosen_on(run.about, scores.split) for run in scores.runs)
+def counts_of(runs: Sequence[Run]) -> dict[str, int] | None:
+    """Training faces per class of the first run or model."""
+    return next((run.about.train_counts for run in runs if run.about is not None), None)
 
 
 def _ordered(p: Predictions, names: Sequence[str], ids: Sequence[str]) -> Predictions:
@@ -292,10 +313,15 @@ def _expanded(entry: str) -> list[Path]:
 
 
 def _is_one(path: Path) -> bool:
-    """A run, a model folder or the name of a model that ships."""
+    """A run, a model folder, the name of a model that ships, or a folder of scores."""
     if not path.exists():
         return str(path) in zoo.shipped()
-    return (path / "config.yaml").is_file() or (path / "config.json").is_file()
+    return (path / "config.yaml").is_file() or (path / "config.json").is_file() or bool(all_metrics(path))
+
+
+def _seed(folder: Path) -> int | None:
+    """Of the training whose scores, on other data than its own, lie in a folder."""
+    return next((int(seed) for metrics in all_metrics(folder).values() for seed in metrics.get("seeds") or ()), None)
 
 
 def _numbers(row: dict[str, str]) -> dict[str, float]:

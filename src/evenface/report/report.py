@@ -20,6 +20,7 @@ from evenface._version import __version__
 from evenface.calibration import PRIORS
 from evenface.data.manifest import SPLITS
 from evenface.errors import ConfigError, unknown_name
+from evenface.evaluation.records import Scoring
 from evenface.files import cannot_write, write_text
 from evenface.report.data import Data
 from evenface.report.gather import Run, Scores, evaluate_command, find_runs, read_scores, stored
@@ -70,7 +71,7 @@ def write_report(
     """Writes the page of these runs.
 
     Args:
-        entries: runs, folders of runs, patterns, model folders, names of models that ship.
+        entries: runs, folders of runs, patterns, model folders, names of models that ship, folders of scores (which stand as they are).
         output: the page; its figures go into a folder of its name with `_files`.
         splits: what to show, the first one first; runs are scored on them where they are not yet. None shows the stored scores on test and
             validation.
@@ -97,6 +98,9 @@ def write_report(
     for split in splits or ():
         for run in runs:
             if stored(run, split, tta, prior, data) is None:
+                if run.about is None:
+                    what = f"{run.name} has no scores on {Scoring(split, tta, prior)}{' of these faces' if data.flags() else ''}"
+                    raise ConfigError(f"{what}; run: {evaluate_command(run, split, tta, prior, data)}")
                 tell(f"scoring {run.name} on {split}")
                 how: dict[str, Any] = {"split": split, "tta": tta, "prior": prior, "device": device, **scoring}
                 evaluate(run.target, dataset=dataset, data_dir=data_dir, output=run.scores, command=command, **how)
@@ -171,10 +175,11 @@ def _context(
     if not found:
         first = runs[0]
         how = f"run: {evaluate_command(first, 'test', tta, prior, data)}"
-        if first.config is None and not data.flags():
+        if first.config is None and first.about is not None and not data.flags():
             how = "name its faces and what to score: --dataset NAME --data-dir DIR --split test"
         what = f"{first.name} has" if len(runs) == 1 else "None of these runs has"
-        raise ConfigError(f"{what} no scores of its present best model{_how(tta, prior)}; {how}")
+        of = "" if all(run.about is None for run in runs) else " of its present best model"
+        raise ConfigError(f"{what} no scores{of}{_how(tta, prior)}; {how}")
     return Context(runs, found, tta, prior, resamples, data), missing
 
 

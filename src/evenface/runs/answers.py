@@ -113,8 +113,10 @@ def _read(path: Path) -> pa.Table:
         if path.suffix.lower() == ".parquet":
             table = pq.read_table(path)
         else:
-            text = pacsv.ConvertOptions(column_types={"id": pa.string(), "label": pa.string()})
-            table = pacsv.read_csv(path, convert_options=text)
+            with pacsv.open_csv(path) as rows:
+                text = {name: pa.string() for name in rows.schema.names if name.strip() in ("id", "label")}
+            table = pacsv.read_csv(path, convert_options=pacsv.ConvertOptions(column_types=text))
+        table = table.rename_columns([name.strip() for name in table.column_names])
     except FileNotFoundError:
         raise DataError(f"There is no {path}; give a run, a model folder, or a table of answers (.csv, .parquet).") from None
     except (OSError, pa.ArrowInvalid) as error:

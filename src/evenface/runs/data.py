@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,13 +71,18 @@ def _read(
     name = dataset or (config.dataset if config is not None else None)
     if name is None:
         raise ConfigError(f"{run} is a model without its data; say what to score it on with --dataset and --data-dir.")
-    protocol: Any = "validation" if split == "validation" else "paper"  # nothing is set aside but where it is asked for
-    settings = TrainConfig(dataset=name, data_dir=data_dir, classes=classes, protocol=protocol)
-    manifest = load_manifest(settings)
+    manifest, settings = other_data(name, data_dir, about.class_names, split)
     listed = None if config is None else config.exclude
     if listed is not None and not Path(listed).is_file() and manifest.name == about.dataset:  # perhaps its own, perhaps not
         raise ConfigError(f"{run} learned without the faces of {listed}, which is not here; put that list back to score it on '{name}'.")
     return manifest, settings, False
+
+
+def other_data(dataset: str, data_dir: str | None, class_names: Sequence[str], split: str) -> tuple[Manifest, TrainConfig]:
+    """Faces that are no run's own, with as many classes as are named, and the settings that they were read with."""
+    protocol: Any = "validation" if split == "validation" else "paper"  # nothing is set aside but where it is asked for
+    settings = TrainConfig(dataset=dataset, data_dir=data_dir, classes=size_of(class_names), protocol=protocol)
+    return load_manifest(settings), settings
 
 
 def _same_pictures(run: Path, manifest: Manifest, split: str) -> bool:

@@ -28,6 +28,35 @@ class Scored(NamedTuple):
         return "answers" in self.metrics
 
 
+def all_metrics(folder: Path) -> dict[str, dict[str, Any]]:
+    """The metrics in a folder that is no run, by the part of their files' names that says of what; none in any other folder.
+
+    Raises:
+        DataError: a damaged file.
+    """
+    if (folder / "config.yaml").exists():
+        return {}
+    return {file.stem.removeprefix("metrics-"): read_metrics(file) for file in sorted(folder.glob("metrics-*.json"))}
+
+
+def files_in(folder: Path, scoring: Scoring) -> tuple[Path, Path] | None:
+    """The files of predictions and metrics of that split and way of scoring in such a folder; None where they are not there.
+
+    Raises:
+        ConfigError: there are some of several data sets.
+        DataError: a damaged file.
+    """
+    found = all_metrics(folder)
+    stem = Scoring(scoring.split).stem if of_tool(found) else scoring.stem
+    # A run's scores on other data than its own are named after the data.
+    fits = [stem] if stem in found else [name for name, metrics in found.items() if name == f"{metrics['dataset']}-{stem}"]
+    if len(fits) > 1:
+        several = ", ".join(str(found[name]["dataset"]) for name in fits)
+        raise ConfigError(f"{folder} has scores on {scoring} of several data sets ({several}); give each a folder of its own, with -o.")
+    files = [(folder / f"predictions-{name}.parquet", folder / f"metrics-{name}.json") for name in fits]
+    return next((pair for pair in files if pair[0].is_file()), None)
+
+
 def scored_in(folder: Path, scoring: Scoring) -> Scored | None:
     """The scores in a folder that is no run; None where there are none.
 
@@ -35,23 +64,26 @@ def scored_in(folder: Path, scoring: Scoring) -> Scored | None:
         ConfigError: there are some, and not of that split or way of scoring, or of several data sets.
         DataError: a damaged file.
     """
-    if (folder / "config.yaml").exists():
+    if not (found := all_metrics(folder)):
         return None
-    found = {file.stem.removeprefix("metrics-"): read_metrics(file) for file in sorted(folder.glob("metrics-*.json"))}
-    if not found:
-        return None
-    tool = any("answers" in metrics for metrics in found.values())
-    stem = Scoring(scoring.split).stem if tool else scoring.stem
-    # A run's scores on other data than its own are named after the data.
-    fits = [stem] if stem in found else [name for name, metrics in found.items() if name == f"{metrics['dataset']}-{stem}"]
-    if len(fits) > 1:
-        several = ", ".join(str(found[name]["dataset"]) for name in fits)
-        raise ConfigError(f"{folder} has scores on {scoring} of several data sets ({several}); give each a folder of its own, with -o.")
-    if not fits or not (folder / f"predictions-{fits[0]}.parquet").is_file():
-        what = "ANSWERS.csv" if tool else "MODEL"
-        flags = "" if tool else scoring.flags
-        raise ConfigError(
-            f"{folder} has no scores on {scoring.split if tool else scoring}; run: "
-            f"evenface evaluate {what} --dataset SET --data-dir DIR --split {scoring.split}{flags} -o {shlex.quote(str(folder))}"
-        )
-    return Scored(read_predictions(folder / f"predictions-{fits[0]}.parquet"), found[fits[0]])
+    files = files_in(folder, scoring)
+    if files is None:
+        asked = scoring.split if of_tool(found) else scoring
+        raise ConfigError(f"{folder} has no scores on {asked}; run: {command_for(folder, scoring)}")
+    return Scored(read_predictions(files[0]), read_metrics(files[1]))
+
+
+def command_for(folder: Path, scoring: Scoring, data: str = " --dataset SET --data-dir DIR") -> str:
+    """What a user types for the scores that such a folder lacks.
+
+    Args:
+        data: the flags that say on which faces.
+    """
+    tool = of_tool(all_metrics(folder))
+    what, flags = ("ANSWERS.csv", "") if tool else ("MODEL", scoring.flags)
+    return f"evenface evaluate {what}{data} --split {scoring.split}{flags} -o {shlex.quote(str(folder))}"
+
+
+def of_tool(found: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether another tool gave the answers of `all_metrics`: they stand as they are, whatever view or prior is asked for."""
+    return any("answers" in metrics for metrics in found.values())

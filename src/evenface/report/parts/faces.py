@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from evenface.data.decode import UNREADABLE, decode
 from evenface.data.manifest import Manifest
 from evenface.errors import EvenfaceError
+from evenface.report.data import faces_of
 from evenface.report.figures.figure import csv_text
 from evenface.report.gather import Scores
 from evenface.report.page import Section, escape, face_img, folded, gallery_html, paragraph
 from evenface.report.parts.part import Context, Part, members, shown
 from evenface.report.tables import percent
-from evenface.runs.data import data_of
 
 
 SIDE = 108  # of a face on the page, CSS pixels
@@ -53,9 +53,9 @@ class Faces:
 
 def find_faces(scores: Scores, dataset: str | None, data_dir: str | None) -> tuple[Faces | None, str]:
     """The pictures of these scores, or the reason why they are not shown."""
-    run = scores.runs[0]
+    run = next((run for run in scores.runs if run.config is not None), scores.runs[0])  # the one that knows where they lie
     try:
-        manifest, _, _ = data_of(run.config, run.scores, dataset, data_dir, run.about, scores.split)
+        manifest, _ = faces_of(run, dataset, data_dir, scores.split)
         part = manifest.split(scores.split)
     except (EvenfaceError, OSError) as error:
         reason = str(error).splitlines()[0].removesuffix(" Expected under it:")

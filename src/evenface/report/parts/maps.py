@@ -35,7 +35,9 @@ def maps(context: Context, faces: Faces | None, reason: str, device: str) -> Par
     if faces is None:
         return Part(Section(title, "class-maps", paragraph(reason)))
     drawn, _ = shown(scores)
-    methods = members(scores, drawn[:AT_MOST])
+    methods = [(label, places) for label, places in members(scores, drawn) if scores.runs[places[0]].about is not None][:AT_MOST]
+    if not methods:
+        return Part(Section(title, "class-maps", paragraph("There are none: these are scores without their networks.")))
     picked = typical(scores)
     pictures = [faces.pixels(scores.ids[i]) for i in picked]
     picked = [i for i, pixels in zip(picked, pictures, strict=True) if pixels is not None]
@@ -100,10 +102,10 @@ def overlay(face: np.ndarray, values: np.ndarray, scale: float) -> np.ndarray:
     return np.asarray((1 - alpha) * face + alpha * colour + 0.5).astype(np.uint8)
 
 
-def _table(scores: Scores, picked: Sequence[int], columns: Sequence[tuple[str, int, Sequence[FaceMaps]]]) -> str:
+def _table(scores: Scores, picked: Sequence[int], columns: Sequence[tuple[str, int | None, Sequence[FaceMaps]]]) -> str:
     several = len(columns) > 1
     head = (
-        "".join(f'<th scope="col">{escape(label)}, seed {seed}</th>' for label, seed, _ in columns)
+        "".join(f'<th scope="col">{escape(label if seed is None else f"{label}, seed {seed}")}</th>' for label, seed, _ in columns)
         if several
         else '<th scope="col">maps</th>'
     )

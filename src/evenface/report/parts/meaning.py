@@ -28,8 +28,10 @@ def ranking(context: Context) -> Part:
     tables: dict[str, str] = {}
 
     def draw(scores: Scores) -> str:
-        drawn, note = shown(scores)
-        found = [(label, class_rankings(scores.probabilities[places], scores.true)) for label, places in members(scores, drawn)]
+        methods, note = _graded(scores)
+        if not methods:
+            return paragraph(note, "note")
+        found = [(label, class_rankings(scores.probabilities[places], scores.true)) for label, places in methods]
         figures.append(precision_recall_figure(f"precision-recall-{scores.split}", scores.split, scores.class_names, found))
         rows = [
             (c, label, int(r.n[i]), len(r.per_seed), r.average_precision[i], *r.ci95[i])
@@ -51,8 +53,10 @@ def calibration(context: Context) -> Part:
     tables: dict[str, str] = {}
 
     def draw(scores: Scores) -> str:
-        drawn, note = shown(scores)
-        found = [calibrated(context, scores, label, places) for label, places in members(scores, drawn)]
+        methods, note = _graded(scores)
+        if not methods:
+            return paragraph(note, "note")
+        found = [calibrated(context, scores, label, places) for label, places in methods]
         figures.append(reliability_figure(f"reliability-{scores.split}", scores.split, len(scores.true), found))
         tables[f"calibration-{scores.split}"] = _errors_csv(scores, found)
         parts = [figures[-1].html(), grid_html(_errors(scores, found)), grid_html(_class_errors(scores, found))]
@@ -83,16 +87,18 @@ def calibrated(context: Context, scores: Scores, label: str, places: list[int]) 
 
 def temperature(context: Context, scores: Scores, run: Run) -> tuple[float | None, str]:
     """T of a training and where it comes from: its own, else one fitted here on its stored validation scores."""
-    if context.prior != "model":
+    if context.prior != "model" and not run.is_tool:
         return None, f"These are scores under the prior '{context.prior}' already: no other temperature is applied."
     here = " These very faces were used to fit it, so what it brings here is optimistic."
-    own = run.about.fitted
+    own = None if run.about is None else run.about.fitted
     if own is not None:
         same = (own.dataset, own.split) == (scores.dataset, scores.split)
         alone = "" if context.tta == "none" else ", each on one view"
         text = f"The temperature is the model's own, fitted on {own.n:,} faces of {own.split}{alone}.{here if same else ''}"
         return own.temperature_only, text
     files = stored(run, "validation", context.tta, "model")
+    if files is None and run.about is None:
+        return None, f"There is no temperature: {run.name} has no scores on validation, which one could be fitted on."
     if files is None:
         fit = f"evenface calibrate {shlex.quote(run.target)}"
         return None, f"There is no temperature: the model has none, and validation has not been scored; to fit one: {fit}"
@@ -101,8 +107,19 @@ def temperature(context: Context, scores: Scores, run: Run) -> tuple[float | Non
         fitted = fit_calibration(as_logits(p.probabilities), p.true, p.class_names, split="validation")
     except DataError as error:
         return None, f"There is no temperature: {error}"
-    text = f"The model has no temperature of its own; this one was fitted for the report on its {len(p.true):,} validation faces."
+    whose = "No temperature is known" if run.about is None else "The model has no temperature of its own"
+    text = f"{whose}; this one was fitted for the report on its {len(p.true):,} validation faces."
     return fitted.temperature_only, text + (here if scores.split == "validation" else "")
+
+
+def _graded(scores: Scores) -> tuple[list[tuple[str, list[int]]], str]:
+    """Label and places of the methods that are drawn, less those that give decisions and no scores; and a sentence on what is left out."""
+    drawn, note = shown(scores)
+    methods = members(scores, drawn)
+    kept = [(label, places) for label, places in methods if not np.isin(scores.probabilities[places], (0, 1)).all()]
+    bare = [label for label, _ in methods if label not in dict(kept)]
+    told = f"{', '.join(bare)}: decisions without scores, which are left out here." if bare else ""
+    return kept, " ".join(filter(None, (note, told)))
 
 
 def _average_precisions(scores: Scores, found: list[tuple[str, Rankings]]) -> Grid:

@@ -13,7 +13,7 @@ from evenface.evaluation.metrics import confusion_matrix
 from evenface.report.data import Data
 from evenface.report.figures.colours import AT_MOST
 from evenface.report.figures.figure import Figure
-from evenface.report.gather import OWN, Run, Scores, evaluate_command
+from evenface.report.gather import OWN, Run, Scores, counts_of, evaluate_command
 from evenface.report.page import Section, folded
 from evenface.report.tables import percent
 
@@ -105,5 +105,5 @@ def confusions(scores: Scores, places: Sequence[int]) -> NDArray[np.int64]:
 
 
 def train_counts(scores: Scores) -> dict[str, int] | None:
-    """Training faces per class of the first run."""
-    return scores.runs[0].about.train_counts
+    """Training faces per class of the first run or model."""
+    return counts_of(scores.runs)

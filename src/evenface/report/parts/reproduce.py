@@ -38,7 +38,8 @@ def reproduce(context: Context, command: Sequence[str], figures: Sequence[Figure
     parts += [paragraph("Scored with:"), code("\n".join(dict.fromkeys(scored)))]
     if command:
         parts += [paragraph("This page:"), code(shlex.join(command))]
-    parts.append(grid_html(_runs(runs, environments)))
+    models = [run for run in runs if run.about is not None]
+    parts += [grid_html(_runs(models, environments))] if models else []
     parts.append(grid_html(_machine(runs, environments)))
     settings = _settings(runs)
     if settings:
@@ -50,17 +51,17 @@ def reproduce(context: Context, command: Sequence[str], figures: Sequence[Figure
 def _scored_with(context: Context, split: str, run: Run, metrics: Mapping[str, Any]) -> str:
     """The command that scores it; on other faces than the run's own the one that was typed, which alone knows where they lie."""
     typed = str(metrics.get("command") or "")
-    elsewhere = run.config is None or metrics["dataset"] != run.about.dataset
+    elsewhere = run.config is None or run.about is None or metrics["dataset"] != run.about.dataset
     return typed if elsewhere and typed else context.command(run, split)
 
 
 def _runs(runs: Sequence[Run], environments: Mapping[str, Mapping[str, Any]]) -> Grid:
     rows = []
     for run in runs:
-        init, found = run.about.init or {}, environments[run.name]
+        init, found = (run.about.init if run.about is not None else None) or {}, environments[run.name]
         data = str(found.get("data_ids") or found.get("train_ids") or "-")
         protocol = "-" if run.config is None else run.config.protocol
-        seed = "-" if run.config is None else str(run.seed)
+        seed = "-" if run.seed is None else str(run.seed)
         rows.append((run.name, run.label, seed, protocol, str(init.get("source", "-")), str(init.get("sha256") or "-")[:16], data))
     head = ("training", "method", "seed", "protocol", "start", "its sha256", "training faces")
     notes = (

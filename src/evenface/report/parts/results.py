@@ -182,7 +182,7 @@ def _trainings(scores: Scores) -> Grid:
         for i in places:
             m, run = scores.metrics[i], scores.runs[i]
             cells = [estimate(m[k], m["ci95"][k]) for k in ORDER]
-            rows.append((run.name, label, str(run.seed), "" if run.epoch is None else str(run.epoch), *cells))
+            rows.append((run.name, label, "-" if run.seed is None else str(run.seed), "" if run.epoch is None else str(run.epoch), *cells))
     head = ("training", "method", "seed", "epoch", "mean recall", "overall", "macro F1")
     note = f"Each on the same {len(scores.true):,} {scores.split} faces. Percent [95 % interval, images drawn anew, of that one training]."
     return Grid("Every training", head, tuple(rows), notes=(note,))

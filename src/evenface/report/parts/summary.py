@@ -10,6 +10,7 @@ import numpy as np
 from evenface.evaluation.compare import MethodScores
 from evenface.evaluation.intervals import wilson
 from evenface.evaluation.records import read_metrics, why_optimistic
+from evenface.model_folder import ModelConfig
 from evenface.report.figures.scores import ORDER
 from evenface.report.gather import Run, Scores
 from evenface.report.grid import Grid
@@ -40,8 +41,10 @@ def lead(context: Context) -> str:
     n, trainings = len(scores.true), len(scores.runs)
     first = comparison.methods[0]
     on = f"{n:,} {scores.split} faces of {scores.dataset}"
+    apart = any(run.about is None for run in scores.runs)
+    one, many = ("set of scores", "sets of scores") if apart else ("training", "trainings")
     if len(comparison.methods) == 1:
-        what = "One training" if trainings == 1 else f"{trainings} trainings"
+        what = f"One {one}" if trainings == 1 else f"{trainings} {many}"
         return f"{what} of {first.method}, scored on {on}: mean recall {_percent(scores, first, 'mean_recall')}."
     gains = [
         f"{pair.method} {points(pair.mean_recall)}, p {'(Holm) ' if len(comparison.pairs) > 1 else ''}{p_text(pair.holm_p)}"
@@ -49,7 +52,7 @@ def lead(context: Context) -> str:
     ]
     more = "; and others below" if len(comparison.pairs) > 3 else ""
     return (
-        f"{len(comparison.methods)} methods, {trainings} trainings, scored on the same {on}. Points of mean recall gained over "
+        f"{len(comparison.methods)} methods, {trainings} {many}, scored on the same {on}. Points of mean recall gained over "
         f"{first.method}: {'; '.join(gains)}{more}."
     )
 
@@ -78,13 +81,15 @@ def summary(context: Context, missing: Sequence[tuple[Run, str]], notes: Sequenc
 def _tiles(scores: Scores, methods: Sequence[MethodScores]) -> str:
     n = f"{len(scores.true):,} {scores.split} faces"
     if len(methods) == 1:
-        return _tile_list((TITLES[key], *_value(scores, methods[0], key), [f"{n}{_seeds(methods[0])}"], _WHAT[key]) for key in ORDER)
+        return _tile_list(
+            (TITLES[key], *_value(scores, methods[0], key), [f"{n}{_seeds(scores, methods[0])}"], _WHAT[key]) for key in ORDER
+        )
     pairs = {pair.method: pair for pair in scores.comparison.pairs}
     tiles = []
     for m in sorted(shown(scores)[0], key=lambda m: -m.mean("mean_recall")):
         pair = pairs.get(m.method)
         gain = "the baseline" if pair is None else f"{points(pair.mean_recall)} points, p {p_text(pair.holm_p)}"
-        tiles.append((m.method, *_value(scores, m, "mean_recall"), [gain], f"mean recall, {n}{_seeds(m)}"))
+        tiles.append((m.method, *_value(scores, m, "mean_recall"), [gain], f"mean recall, {n}{_seeds(scores, m)}"))
     return _tile_list(tiles)
 
 
@@ -115,7 +120,9 @@ def _percent(scores: Scores, method: MethodScores, key: str) -> str:
     return f"{percent(value)} % [{percent(low)}, {percent(high)}]"
 
 
-def _seeds(method: MethodScores) -> str:
+def _seeds(scores: Scores, method: MethodScores) -> str:
+    if method.method in scores.comparison.finished:
+        return ""
     count = len(method.seeds)
     return f", seed {method.seeds[0]}" if count == 1 else f", mean over {count} seeds"
 
@@ -123,20 +130,28 @@ def _seeds(method: MethodScores) -> str:
 def _said(context: Context) -> list[str]:
     """What was run, and where it fails."""
     scores = context.main
-    about = scores.runs[0].about
-    init = (about.init or {}).get("source")
-    start = f" started from {init}" if init not in (None, "none") else " started from random weights" if init == "none" else ""
-    networks = sorted({run.about.architecture for run in scores.runs})
-    sizes = sorted({run.about.img_size for run in scores.runs})
-    selection = about.details.get("selection") or {}
-    by = str(selection.get("by", "")).replace("_", " ")
-    chosen = f" The epoch was chosen on {selection['split']} by {by}." if "split" in selection else ""
-    text = f"{', '.join(networks)} at {', '.join(map(str, sizes))} px,{start}.{chosen}" if start else f"{', '.join(networks)}.{chosen}"
-    said = [text]
+    abouts = [run.about for run in scores.runs if run.about is not None]
+    said = [_networks(abouts)] if abouts else []
+    apart = [run.name for run in scores.runs if run.about is None]
+    if apart:
+        said.append(f"Of {_listed(apart)} the scores alone are here, and not the model.")
     drawn, note = shown(scores)
     for label, places in members(scores, drawn):
         said.append(_weakest(scores, label, places, len(scores.methods) > 1))
     return [*said, note] if note else said
+
+
+def _networks(abouts: Sequence[ModelConfig]) -> str:
+    """The networks, and how the first one came about."""
+    about = abouts[0]
+    init = (about.init or {}).get("source")
+    start = f" started from {init}" if init not in (None, "none") else " started from random weights" if init == "none" else ""
+    networks = sorted({about.architecture for about in abouts})
+    sizes = sorted({about.img_size for about in abouts})
+    selection = about.details.get("selection") or {}
+    by = str(selection.get("by", "")).replace("_", " ")
+    chosen = f" The epoch was chosen on {selection['split']} by {by}." if "split" in selection else ""
+    return f"{', '.join(networks)} at {', '.join(map(str, sizes))} px,{start}.{chosen}" if start else f"{', '.join(networks)}.{chosen}"
 
 
 def _weakest(scores: Scores, label: str, places: Sequence[int], named: bool) -> str:
@@ -174,7 +189,8 @@ def _warnings(context: Context) -> list[str]:
         found.append(
             f"The numbers on {context.main.split} are optimistic: {why(context.main)} on these faces. They are no estimate for new ones."
         )
-    if any(len(m.seeds) == 1 for m in context.main.comparison.methods):
+    trained = {run.label for run in context.main.runs if run.about is not None}
+    if any(len(m.seeds) == 1 and m.method in trained for m in context.main.comparison.methods):
         what = "One training" if context.single else "A method with one seed"
         found.append(f"{what} says nothing of the spread between trainings; three seeds at least speak of a method.")
     empty = [name for name, n in zip(context.main.class_names, context.main.n, strict=True) if n == 0]
@@ -185,14 +201,18 @@ def _warnings(context: Context) -> list[str]:
 
 def _scoring(context: Context) -> list[str]:
     notes = []
-    if context.prior != "model":
+    tools = [run.name for run in context.main.runs if run.is_tool]
+    if tools and (context.prior, context.tta) != ("model", "none"):
+        notes.append(f"The answers of {_listed(tools)}, another tool, stand as they are, whatever prior or view was asked for.")
+    models = len(tools) < len(context.main.runs)
+    if context.prior != "model" and models:
         notes.append(
             f"Scored under the prior '{context.prior}': for faces with the expressions "
             + {"train": "as frequent as in training.", "half": "between as frequent as in training and equally so."}.get(
                 context.prior, "equally frequent."
             )
         )
-    if context.tta != "none":
+    if context.tta != "none" and models:
         how = "each face averaged with its mirror" if context.tta == "flip" else "experts weighted by their agreement on face and mirror"
         notes.append(f"Scored with --tta {context.tta}: {how}.")
     for scores in context.splits[1:]:

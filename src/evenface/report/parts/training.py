@@ -29,7 +29,7 @@ def data(context: Context) -> Part:
     scores = context.main
     counts = train_counts(scores)
     if counts is None:
-        return Part(Section("Data", "data", paragraph("The model does not tell how many faces of each class it was trained on.")))
+        return Part(Section("Data", "data", paragraph("It is not known how many faces of each class the model was trained on.")))
     weights, how = _weights(scores, counts)
     figure = counts_figure("counts", scores.dataset, scores.class_names, counts, weights, how)
     head = ["class", "train", *(s.split for s in context.splits if s.split != "train"), "B"]
@@ -41,9 +41,10 @@ def data(context: Context) -> Part:
     total = ("all", f"{sum(counts.values()):,}", *totals, "")
     factor = imbalance_factor(counts)
     notes = [f"Imbalance factor, the largest training class over the smallest: {factor:.1f}. Only faces that could be read are counted."]
-    notes += [str(note) for note in scores.runs[0].environment().get("notes", [])]
-    if any(run.about.train_counts != counts for run in scores.runs):
-        notes.append(f"The trainings differ in their training faces; these are those of {scores.runs[0].name}.")
+    source, *rest = [(run, run.about.train_counts) for run in scores.runs if run.about is not None]
+    notes += [str(note) for note in source[0].environment().get("notes", [])]
+    if any(theirs != counts for _, theirs in rest):
+        notes.append(f"The trainings differ in their training faces; these are those of {source[0].name}.")
     grid = Grid("Faces", tuple(head), tuple(rows), (total,), tuple(notes))
     return Part(Section("Data", "data", figure.html() + grid_html(grid)), (figure,))
 
@@ -60,7 +61,7 @@ def curves(context: Context) -> Part | None:
         (label, [(runs[i].name, logs[runs[i].name], runs[i].epoch) for i in places]) for label, places in members(context.main, drawn)
     ]
     figure = curves_figure("training", split, methods)
-    rows = [_training(run, logs[run.name]) for run in runs]
+    rows = [_training(run, logs[run.name]) for run in runs if run.about is not None]
     head = ("training", "epochs", "kept", "chosen on", "by", "its value there", "images per second")
     grid = Grid("", head, tuple(rows), notes=("The value is that of a single reading, the best of all epochs, and so a little too high.",))
     html = figure.html() + grid_html(grid) + (paragraph(note, "note") if note else "")
@@ -68,7 +69,7 @@ def curves(context: Context) -> Part | None:
 
 
 def _training(run: Run, log: list[dict[str, float]]) -> tuple[str, ...]:
-    selection: Mapping[str, Any] = run.about.details.get("selection") or {}
+    selection: Mapping[str, Any] = {} if run.about is None else run.about.details.get("selection") or {}
     value = selection.get("value")
     speeds = sorted(row["images_per_second"] for row in log if "images_per_second" in row)
     return (
@@ -92,7 +93,7 @@ def _weights(scores: Scores, counts: Mapping[str, int]) -> tuple[list[float], st
     """B of the first method that uses class weights, else those of the paper's setting; and a sentence that says which."""
     n = [counts[c] for c in scores.class_names]
     for run in scores.runs:
-        method = dict(run.about.method or {})
+        method = dict((run.about.method if run.about is not None else None) or {})
         scheme: Any = method.get("weights")
         normalize, beta = method.get("normalize", "sum_to_C"), method.get("beta", 0.999)
         if scheme in get_args(Scheme) and scheme != "none" and normalize in get_args(Normalize) and isinstance(beta, float):
