@@ -110,6 +110,24 @@ def test_other_faces_of_the_same_reader_are_told_from_the_own(run: Path, tmp_pat
     assert json.loads((run / "metrics-test.json").read_text())["dataset"] == "tiny"
 
 
+def test_data_of_one_name_do_not_take_each_others_place(run: Path, tmp_path: Path) -> None:
+    few = faces(CLASSES)
+    places = [tmp_path / place / "few.parquet" for place in ("a", "b")]
+    for kept, place in zip((len(few) - 1, len(few) - 2), places, strict=True):
+        part = few.take(range(len(few) - kept, len(few)))
+        place.parent.mkdir()
+        part.replace(part.table, name="few").save(place)
+    first = evaluate(run, data_dir=str(places[0]), device="cpu")
+    evaluate(run, data_dir=str(places[0]), device="cpu")  # the same once more
+    before = first.metrics_file.read_bytes(), first.predictions_file.read_bytes()
+    with pytest.raises(ConfigError, match=r"have the same name as those in .* name another folder for these with -o, or remove that file"):
+        evaluate(run, data_dir=str(places[1]), device="cpu")
+    assert before == (first.metrics_file.read_bytes(), first.predictions_file.read_bytes())
+    assert evaluate(run, data_dir=str(places[1]), output=tmp_path / "scores", device="cpu").metrics_file.is_file()
+    first.metrics_file.unlink()
+    assert evaluate(run, data_dir=str(places[1]), device="cpu").metrics_file == first.metrics_file
+
+
 def test_a_set_of_test_faces_alone_can_be_scored(run: Path, tmp_path: Path) -> None:
     only = faces(CLASSES).split("test")
     only.save(tmp_path / "only.parquet")

@@ -26,7 +26,7 @@ from evenface.errors import ConfigError, unknown_name
 from evenface.evaluation.aggregate import DECIMALS, expert_weights, weighted
 from evenface.evaluation.evaluate import predict, predict_experts, require_sizes
 from evenface.evaluation.metrics import AGGREGATES
-from evenface.evaluation.records import Evaluation, Predictions, Scoring, summarise, write_metrics, write_predictions
+from evenface.evaluation.records import Evaluation, Predictions, Scoring, read_metrics, summarise, write_metrics, write_predictions
 from evenface.files import require_writable
 from evenface.model_folder import ModelConfig, load_model
 from evenface.models.experts import Experts
@@ -34,6 +34,7 @@ from evenface.runs.answers import require_own_place
 from evenface.runs.data import data_of, learned_look, other_cuts
 from evenface.runs.find import chosen_on, find_model
 from evenface.training.checkpoint import minutes
+from evenface.training.config import TrainConfig
 
 
 TTA = ("none", "flip", "experts")
@@ -69,7 +70,7 @@ def evaluate(
 
     Raises:
         ConfigError: neither a run nor a model folder, no data set to score on, an output that is a file, `experts` on a network without,
-            or a `batch_size` or `workers` below 1.
+            a `batch_size` or `workers` below 1, or scores of the run on another data set of the same name in the place of these.
         LabelError: the data set has other classes than the model.
         DataError, ModelError: what is missing or broken, or data of the run's own that have changed since.
         StorageError: the scores cannot be written there.
@@ -95,6 +96,12 @@ def evaluate(
     about.scores(np.zeros((1, len(about.class_names))), prior)  # refused now and not after the work, where it lacks what the prior needs
     require_writable(where)
     manifest, settings, own_data = data_of(config, run, dataset, data_dir, about, split)
+    others = config is not None and not own_data  # beside which the scores of yet other data may lie
+    stem = Scoring(split, tta, prior).stem
+    stem = f"{manifest.name}-{stem}" if others else stem
+    metrics_file, predictions_file = where / f"metrics-{stem}.json", where / f"predictions-{stem}.parquet"
+    if others:
+        _require_same_place(metrics_file, settings)
     how: dict[str, Any] = {"mode": settings.store, "workers": workers, "look": None if own_data else learned_look(about)}
     store = open_store(manifest.split(split), about.img_size, device=chosen, **how)
     how = {"batch_size": batch_size, "device": chosen, "precision": kind, "progress": progress}
@@ -125,6 +132,8 @@ def evaluate(
         "selection": about.details.get("selection"),
         "epoch": about.details.get("epoch"),
     }
+    if others:
+        provenance |= {"data_dir": settings.data_dir and str(Path(settings.data_dir).resolve())}
     if not own_data and (cuts := other_cuts(about, manifest)):
         provenance |= {"cut_out": cuts}
     if own_data and config is not None:
@@ -145,15 +154,22 @@ def evaluate(
         split=split,
         provenance=provenance,
     )
-    stem = Scoring(split, tta, prior).stem
-    if config is not None and not own_data:
-        stem = f"{manifest.name}-{stem}"
-    metrics_file, predictions_file = where / f"metrics-{stem}.json", where / f"predictions-{stem}.parquet"
     write_predictions(predictions_file, predictions)
     write_metrics(metrics_file, metrics)
     if config is not None and where.resolve() == run.resolve():
         cards.renew(model_path, run, minutes=minutes(run))
     return Evaluation(metrics, about.train_counts, metrics_file, predictions_file)
+
+
+def _require_same_place(file: Path, settings: TrainConfig) -> None:
+    """Scores on one data set are not replaced by those on another that happens to have the same name."""
+    before = read_metrics(file).get("data_dir") if file.is_file() else None
+    now = settings.data_dir and str(Path(settings.data_dir).resolve())
+    if before is not None and before != now:
+        raise ConfigError(
+            f"{file} has the scores on the faces in {before}, which have the same name as those in {now}; "
+            f"name another folder for these with -o, or remove that file."
+        )
 
 
 def _predictions(part: Manifest, whole: Manifest, split: str, about: ModelConfig, probabilities: np.ndarray, workers: int) -> Predictions:
