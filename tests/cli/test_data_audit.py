@@ -65,6 +65,17 @@ def test_a_choice_of_checks_decides_what_leaves(cli: Any, faulty: Path, home: Pa
     assert (home / "out" / "exclude.txt").read_bytes() == before  # a training may name it
 
 
+def test_what_a_person_keeps_stays_whatever_check_is_chosen(cli: Any, faulty: Path, home: Path) -> None:
+    words = ("data", "audit", "--dataset", "folder", "--data-dir", faulty, "-o", "out", *FEW)
+    cli(*words)
+    table = home / "out" / "verdicts.csv"
+    lines = table.read_text(encoding="utf-8").splitlines()
+    table.write_text("\n".join(line.replace("exclude", "keep") if "unreadable" in line else line for line in lines) + "\n")
+    answer = cli(*words, "--exclude-checks", "duplicates,unreadable")
+    assert "exclude.txt: 2 training faces, by unreadable, duplicates" in answer.out
+    assert ids(home / "out" / "exclude.txt") == {"train/happy/0.png", "train/happy/1.png"}
+
+
 @pytest.mark.parametrize("file", ["verdicts.csv", "exclude.txt"])
 def test_a_training_leaves_out_what_it_says(cli: Any, faulty: Path, home: Path, file: str) -> None:
     cli("data", "audit", "--dataset", "folder", "--data-dir", faulty, "-o", "out", *FEW, "--exclude-checks", "unreadable,blank,duplicates")

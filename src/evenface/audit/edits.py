@@ -57,7 +57,7 @@ class Edits:
         found, told, left = [], [], dict(self.suggestions)
         for f in findings:
             word = left.pop((rows.ids[f.row], f.check), f.suggestion)
-            found.append(f if word == f.suggestion else dataclasses.replace(f, suggestion=word))
+            found.append(f if word == f.suggestion else dataclasses.replace(f, suggestion=word, spare=f.spare and word != KEEP))
         taken = len(self.suggestions) - len(left)
         if taken:
             told.append(f"Suggestions that were edited in {VERDICTS} and are kept: {taken:,}.")
