@@ -17,7 +17,7 @@ import pytest
 
 from evenface._version import __version__
 from evenface.cli import doctor
-from evenface.cli.main import OWN_SIGNALS, VERBS, main
+from evenface.cli.main import OWN_SIGNALS, TRAINS, VERBS, main
 from evenface.errors import ConfigError, DataError
 
 
@@ -127,6 +127,30 @@ def test_a_reader_that_has_gone(words: list[str]) -> None:
     complaints = process.stderr.read()
     process.stderr.close()
     assert (process.wait(timeout=60), complaints) == (0, b"")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes of POSIX")
+@pytest.mark.parametrize("verb", TRAINS)
+def test_work_goes_on_where_its_reader_has_gone(verb: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    done: list[int] = []
+
+    def work(args: object) -> int:
+        for step in range(3):
+            print("x" * 100_000)
+            sys.stdout.flush()
+            done.append(step)
+        return 0
+
+    module = importlib.import_module(f"evenface.cli.{verb}")
+    monkeypatch.setattr(module, "run", work)
+    monkeypatch.setattr(module, "parse", lambda parser, words: None, raising=False)
+    reads, writes = os.pipe()
+    os.close(reads)
+    with os.fdopen(writes, "w") as pipe:
+        monkeypatch.setattr(sys, "stdout", pipe)
+        assert main([verb]) == 0
+        assert sys.stdout is pipe
+    assert done == [0, 1, 2]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")

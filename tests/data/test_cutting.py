@@ -22,7 +22,7 @@ from evenface.data.cutting import (
     encode,
     usable,
 )
-from evenface.errors import ConfigError
+from evenface.errors import ConfigError, DataError
 from evenface.faces.alignment import Alignment
 from evenface.faces.detection import Detection
 
@@ -111,7 +111,7 @@ def test_pictures_that_give_no_face() -> None:
         sizes.extend(image.shape[0] for image in images)
         return [[Detection((0, 0, 30, 39.5), 0.9)] if image.shape[0] == 50 else [] for image in images]
 
-    pictures = [Picture(b""), Picture(png(noise(39))), Picture("no/such/file.jpg"), Picture(png(noise(50))), Picture(png(noise(40)))]
+    pictures = [Picture(b""), Picture(png(noise(39))), Picture(b"GIF89a"), Picture(png(noise(50))), Picture(png(noise(40)))]
     cutter = Cutter(search, Cutting(BOX, 32))
     assert cutter(pictures) == [UNREADABLE_FILE, TOO_SMALL, UNREADABLE_FILE, TOO_SMALL, NO_FACE]
     assert sizes == [50, 40]
@@ -124,9 +124,21 @@ def test_pictures_that_give_no_face() -> None:
     assert (whole[4].box, whole[4].score, whole[4].landmarks) == ((0, 0, 40, 40), None, None)
 
 
+def test_a_file_that_cannot_be_opened_says_nothing_of_its_picture() -> None:
+    with pytest.raises(DataError, match=r"no/such/file\.jpg cannot be opened .* the same call goes on"):
+        Cutter("none", Cutting(BOX, 32))([Picture("no/such/file.jpg")])
+
+
+def test_whole_takes_no_given_box_that_is_too_small() -> None:
+    cutter = Cutter(lambda images: [[] for _ in images], Cutting(BOX, 40, min_face=40, missing="whole"))
+    small, large = cutter([Picture(png(noise(120)), (10, 10, 14, 14)), Picture(png(noise(120)), (10, 10, 50, 20))])
+    assert small == TOO_SMALL
+    assert isinstance(large, Stored)
+
+
 def test_whole_takes_the_given_box() -> None:
     picture = noise(80)
-    cutter = Cutter(lambda images: [[] for _ in images], Cutting(BOX, 20, missing="whole", quality=None))
+    cutter = Cutter(lambda images: [[] for _ in images], Cutting(BOX, 20, min_face=20, missing="whole", quality=None))
     given, broken = cutter([Picture(png(picture), (10, 30, 30, 50)), Picture(png(picture), (9, 9, 9, 9))])
     assert np.array_equal(pixels(given), picture[30:50, 10:30])
     assert isinstance(broken, Stored)

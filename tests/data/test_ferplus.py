@@ -103,6 +103,64 @@ def handmade() -> Rows:
     return Rows(rows)
 
 
+DAMAGED = [
+    (
+        "fer2013new.csv",
+        "Training,fer0000000.png,",
+        "Training,fer0000000.png,3,3,,2,2,0,0,0,0,0",
+        r"row 1: the column 'surprise' has no number",
+    ),
+    ("fer2013new.csv", "Training,fer0000000.png,", "Training,fer0000000.png,3,x,0,2,2,0,0,0,0,0", "'happiness' does not hold numbers"),
+    (
+        "fer2013new.csv",
+        "Training,fer0000000.png,",
+        "Training,fer0000000.png,3,-3,0,2,2,0,0,0,0,0",
+        "row 1: the column 'happiness' has no number",
+    ),
+    ("fer2013.csv", "0,", "7,1 2,Training", "row 1: an emotion is a number from 0 to 6, not 7"),
+    ("fer2013.csv", "0,", ",1 2,Training", "row 1: an emotion is a number from 0 to 6, not None"),
+    ("fer2013.csv", "0,", "0,,Training", "row 1 holds 0 pixels where 2304 are needed"),
+    ("fer2013.csv", "0,", f"0,{' '.join(['1'] * 2303)} x,Training", "row 1: the pixels are not numbers"),
+    ("fer2013.csv", "0,", f"0,{' '.join(['1'] * 2303)} 300,Training", "row 1: a pixel is a number from 0 to 255, not 300"),
+]
+
+
+@pytest.mark.parametrize(("file", "start", "line", "message"), DAMAGED, ids=[message for *_, message in DAMAGED])
+def test_a_damaged_cell_is_named(handmade: Rows, tmp_path: Path, file: str, start: str, line: str, message: str) -> None:
+    root = handmade.csv(tmp_path / "b")
+    lines = (root / file).read_text().splitlines()
+    assert lines[1].startswith(start)
+    (root / file).write_text("\n".join([lines[0], line, *lines[2:], ""]))
+    with pytest.raises(DataError, match=message):
+        read_ferplus(root)
+
+
+def test_missing_votes_and_labels_in_parquet(handmade: Rows, tmp_path: Path) -> None:
+    root = handmade.parquet(tmp_path / "a")
+    whole = pq.read_table(root / "train.parquet")
+    for column, message in (
+        ("votes_anger", "row 2: the column 'votes_anger' has no number"),
+        ("fer2013_label", "row 2: there is no fer2013_label"),
+    ):
+        values = whole[column].to_pylist()
+        values[1] = None
+        pq.write_table(whole.set_column(whole.column_names.index(column), column, [values]), root / "train.parquet")
+        with pytest.raises(DataError, match=message):
+            read_ferplus(root)
+
+
+def test_a_list_of_the_folders_with_a_byte_order_mark_and_in_another_encoding(handmade: Rows, tmp_path: Path) -> None:
+    root = handmade.folders(tmp_path / "c")
+    before = read_ferplus(root)
+    file = root / "FER2013Train" / "label.csv"
+    text = file.read_bytes()
+    file.write_bytes(b"\xef\xbb\xbf" + text)
+    assert read_ferplus(root).table.equals(before.table)
+    file.write_bytes(b"\xe4" + text)
+    with pytest.raises(DataError, match="must be text in UTF-8"):
+        read_ferplus(root)
+
+
 @pytest.mark.parametrize("labels", RULES)
 @pytest.mark.parametrize("classes", [7, 8])
 def test_the_three_layouts_agree(handmade: Rows, tmp_path: Path, labels: str, classes: int) -> None:

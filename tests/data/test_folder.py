@@ -36,6 +36,18 @@ def test_splits_classes_and_order(tmp_path: Path, picture: Picture, val: str, ex
     assert all(m.image_bytes(row) for row in range(len(m)))
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links of POSIX")
+def test_linked_folders_are_read_and_loops_end(tmp_path: Path, picture: Picture) -> None:
+    root, other = tmp_path / "set", tmp_path / "elsewhere"
+    for file in (root / "train" / "fear" / "a.jpg", other / "x" / "b.jpg", other / "c.jpg"):
+        picture(file)
+    (root / "train" / "fear" / "more").symlink_to(other)
+    (other / "again").symlink_to(root / "train" / "fear")  # a loop
+    (root / "train" / "fear" / "gone.jpg").symlink_to(tmp_path / "gone.jpg")  # to nowhere
+    assert read_folder(root).ids() == ["train/fear/a.jpg", "train/fear/more/c.jpg", "train/fear/more/x/b.jpg"]
+    assert read_unlabelled(root, ("fear",)).ids() == ["train/fear/a.jpg", "train/fear/more/c.jpg", "train/fear/more/x/b.jpg"]
+
+
 def test_hidden_files_and_files_that_are_no_images_are_passed_over(tmp_path: Path, picture: Picture) -> None:
     picture(tmp_path / "train" / "fear" / "sub" / "a.jpg")
     picture(tmp_path / "train" / "fear" / "._a.jpg")

@@ -51,6 +51,54 @@ def test_csv(faces: Path, text: str) -> None:
         assert m.root == faces
 
 
+def test_a_person_called_na_is_one(faces: Path) -> None:
+    text = CSV.replace("007", "NA").replace("008", "null").replace("40", "NA")
+    (faces / "manifest.csv").write_text(text)
+    m = read_table(faces)
+    assert m.table["subject"].to_pylist() == ["NA", "null", "NA", None]
+    assert m.table["age"].to_pylist() == [31, None, None, 20]
+
+
+def test_ids_and_people_are_texts_whatever_blanks_are_in_the_head(faces: Path) -> None:
+    (faces / "own.csv").write_text("image, label, split, subject, id\na/1.jpg, fear, train, 01, 00\na/1.jpg, fear, test, 02, 01\n")
+    m = read_table(faces / "own.csv")
+    assert m.ids() == ["00", "01"]
+    assert m.table["subject"].to_pylist() == ["01", "02"]
+
+
+def test_a_file_of_one_split_with_rows_of_another_is_refused(faces: Path) -> None:
+    columns = {"image": ["a/1.jpg", "a/2.jpg"], "label": ["fear", "fear"]}
+    pq.write_table(pa.table({**columns, "split": ["train", "test"]}), faces / "train.parquet")
+    with pytest.raises(DataError, match=r"train\.parquet, row 2: the column 'split' says test, and the file's name train"):
+        read_table(faces)
+    pq.write_table(pa.table({**columns, "split": ["Training", "fold 3"]}), faces / "train.parquet")  # the second is no split's name
+    assert read_table(faces).counts("train") == {"fear": 2}
+
+
+def test_columns_of_two_types_in_two_files(faces: Path) -> None:
+    for split, subject in (("train", [7]), ("test", ["7"])):
+        pq.write_table(
+            pa.table({"image": [f"a/{1 + (split == 'test')}.jpg"], "label": ["fear"], "subject": subject}), faces / f"{split}.parquet"
+        )
+    with pytest.raises(DataError, match=r"do not go together .*subject.*; give a column one type in all"):
+        read_table(faces)
+
+
+def test_boxes_of_texts_in_lists(faces: Path) -> None:
+    columns = {"image": ["a/1.jpg"], "label": ["fear"], "split": ["train"]}
+    pq.write_table(pa.table({**columns, "box": [["1", "2", "3", "4"]]}), faces / "m.parquet")
+    assert read_table(faces / "m.parquet").table["box"].to_pylist() == [[1.0, 2.0, 3.0, 4.0]]
+    pq.write_table(pa.table({**columns, "box": [["1", "2", "3", "x"]]}), faces / "m.parquet")
+    with pytest.raises(DataError, match="a box is not four numbers"):
+        read_table(faces / "m.parquet")
+
+
+def test_a_head_in_another_encoding(faces: Path) -> None:
+    (faces / "manifest.csv").write_bytes("file_name,label,split,prénom\na/1.jpg,fear,train,x\n".encode("latin-1"))
+    with pytest.raises(DataError, match="cannot be read as a table"):
+        read_table(faces)
+
+
 def test_ids_of_the_table_are_kept(faces: Path) -> None:
     (faces / "own.csv").write_text("id,image,label,split\n001,a/1.jpg,fear,train\n002,a/1.jpg,fear,test\n")
     assert read_table(faces / "own.csv").ids() == ["001", "002"]

@@ -50,6 +50,24 @@ def test_a_folder_of_images(settings: Settings, tmp_path: Path) -> None:
     assert not {"deep/0.png", "deep/1.png"} & set(read_faces(config, options_of(config), BASIC).ids())
 
 
+def test_a_set_without_contempt_for_a_teacher_that_knows_it(settings: Settings, tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        for number in range(1, 8):
+            (tmp_path / "raf" / split / str(number)).mkdir(parents=True)
+            for i in range(5):
+                pixels = np.full((16, 16, 3), 10 * number + i, np.uint8)
+                Image.fromarray(pixels).save(tmp_path / "raf" / split / str(number) / f"{split}_{number}{i}_aligned.jpg")
+    config = settings(dataset="rafdb", data_dir=str(tmp_path / "raf"), val_fraction=0.2)
+    manifest = read_faces(config, options_of(config), (*BASIC, "contempt"))
+    assert [len(manifest.split(name)) for name in ("train", "validation")] == [28, 7]
+
+
+@pytest.mark.parametrize(("teacher", "option"), [("dlib-face", "temperature"), ("runs/x", "descriptor_weight")])
+def test_an_option_of_the_other_kind_of_teacher_is_refused(teacher: str, option: str) -> None:
+    with pytest.raises(ConfigError, match=f"--{option.replace('_', '-')} is for .* as the teacher, and would do nothing here"):
+        make_config({}, DistillOptions((teacher,), **{option: 7.0}))
+
+
 def test_no_faces(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     config = settings(unlabelled=str(tmp_path / "empty"))

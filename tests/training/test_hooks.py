@@ -205,7 +205,7 @@ def test_unlabelled_faces_for_a_method_that_wants_none_are_refused(settings: Set
     assert not config.folder.exists()
 
 
-@pytest.mark.parametrize("change", ["one more", "another name"])
+@pytest.mark.parametrize("change", ["one more", "another name", "another face"])
 def test_a_resume_with_other_unlabelled_faces_is_refused(settings: Settings, folder: Path, at_step: AtStep, change: str) -> None:
     config = settings(method=f"{FILE}:Pool", unlabelled=str(folder))
     at_step(1, "stop")
@@ -214,8 +214,10 @@ def test_a_resume_with_other_unlabelled_faces_is_refused(settings: Settings, fol
     at_step(0)
     if change == "one more":
         Image.new("RGB", (32, 32)).save(folder / "more.png")
-    else:
+    elif change == "another name":
         (folder / "3.png").rename(folder / "9.png")
+    else:
+        Image.new("RGB", (32, 32), (1, 2, 3)).save(folder / "3.png")
     with pytest.raises(ModelError, match="unlabelled faces are not those"):
         resume(config.folder)
 

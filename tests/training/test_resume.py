@@ -162,6 +162,17 @@ def test_other_data_other_labels_other_classes(stopped: TrainConfig, tiny_set: P
             resume(stopped.folder)
 
 
+def test_other_labels_of_the_faces_that_choose_the_epoch(stopped: TrainConfig, tiny_set: Path, tmp_path: Path) -> None:
+    whole = Manifest.load(tiny_set)
+    labels, splits = (whole.table[name].to_pylist() for name in ("label", "split"))
+    assert "validation" in splits
+    turned = [whole.class_names[whole.class_names.index(a) - 1] if s == "validation" else a for a, s in zip(labels, splits, strict=True)]
+    whole.replace(whole.table.set_column(whole.table.column_names.index("label"), "label", [turned])).save(tmp_path / "other.parquet")
+    with_changes(stopped, data_dir=str(tmp_path / "other.parquet"))
+    with pytest.raises(ModelError, match=r"The validation faces are not those that .* began with, or have other labels"):
+        resume(stopped.folder)
+
+
 def test_other_votes(settings: Settings, tiny_set: Path, tmp_path: Path, at_step: Callable[..., type[BaseException]]) -> None:
     whole = Manifest.load(tiny_set)
     sure = np.eye(len(whole.class_names), dtype=np.float32)[[whole.class_names.index(name) for name in whole.table["label"].to_pylist()]]

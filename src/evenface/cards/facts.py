@@ -30,6 +30,7 @@ from evenface.cards.reading import (
 )
 from evenface.errors import DataError
 from evenface.evaluation.records import Scoring, read_metrics
+from evenface.files import printable
 
 
 NOTES = "notes.md"
@@ -117,7 +118,7 @@ def gather(run: Path, config: Mapping[str, Any], *, minutes: float | None = None
     if trained is not None and all(not s["own"] or s["split"] != trained["split"] or setting_order(s) != (0, 0) for s in found):
         found.append(trained)
     return Facts(
-        run.resolve().name,
+        printable(run.resolve().name),
         without_places(dict(config)),
         without_places({key: value for key, value in about.items() if value not in (None, {})}),
         tuple(without_places(sorted(found, key=lambda s: (not s["own"], s["dataset"], s["split"], setting_order(s))))),
@@ -135,7 +136,8 @@ def stored(folder: Path, config: Mapping[str, Any]) -> Facts:
     known = read_facts(folder)
     found = tuple(s for s in known.scores if _fresh(s, config))
     left = tuple(s for s in known.scores if s not in found)
-    return Facts(known.name or folder.resolve().name, without_places(dict(config)), known.run, found, left, read_text(folder / NOTES))
+    name = known.name or printable(folder.resolve().name)
+    return Facts(name, without_places(dict(config)), known.run, found, left, read_text(folder / NOTES))
 
 
 def setting(scores: Scores) -> str:

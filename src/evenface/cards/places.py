@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from evenface.files import printable
+
 
 _START = r"(?:file://|~?/|\.\./|[A-Za-z]:\\)"
 _NO_PATH = r"(?!/[^\s/]*(?:\s|$))"  # </b> and [1]/[2]
@@ -25,6 +27,7 @@ def without_places(value: Any) -> Any:
     What follows `--data-dir` becomes DIR. A blank belongs to a path where the path is all of the text, or stands in quotation marks.
     """
     if isinstance(value, str):
+        value = printable(value)  # a path may hold bytes that are no UTF-8
         whole = _WHOLE.fullmatch(value)
         if whole is not None and (" " not in value or " /" not in value):
             return whole[1]

@@ -17,7 +17,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from evenface._version import __version__
 from evenface.errors import EvenfaceError
@@ -43,6 +43,7 @@ VERBS = {
 }
 
 OWN_SIGNALS = ("train", "distill", "study", "serve")  # verbs that end in a way of their own when they are terminated
+TRAINS = ("train", "distill", "study")  # verbs that go on where the reader of their output has gone
 TERMINATED = 128 + 15  # exit code, as shells have it for what SIGTERM has ended
 
 EPILOG = """\
@@ -114,7 +115,10 @@ def _verb(words: Sequence[str]) -> int:
         else:
             module.add_arguments(parser)
             args = parser.parse_args(words[1:])
-        with contextlib.nullcontext() if words[0] in OWN_SIGNALS else _sigterm_as_ctrl_c(came):
+        with (
+            contextlib.nullcontext() if words[0] in OWN_SIGNALS else _sigterm_as_ctrl_c(came),
+            _lasting_output() if words[0] in TRAINS else contextlib.nullcontext(),
+        ):
             code = int(module.run(args))
     except EvenfaceError as error:
         print(f"evenface {words[0]}: {error}", file=sys.stderr)
@@ -129,6 +133,36 @@ def _verb(words: Sequence[str]) -> int:
         print(f"evenface {words[0]}: stopped.", file=sys.stderr)
         code = 1
     return TERMINATED if came else code
+
+
+class _Lasting(io.FileIO):
+    """A file whose reader (head, a connection) may go: what follows is thrown away."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data) or 0
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+            return len(memoryview(data).cast("B"))
+
+
+@contextlib.contextmanager
+def _lasting_output() -> Iterator[None]:
+    """Within, hours of work do not end because nobody reads standard output any more."""
+    before = sys.stdout
+    try:
+        number = before.fileno()
+    except (OSError, ValueError, AttributeError):  # somebody else's
+        yield
+        return
+    before.flush()
+    raw = io.BufferedWriter(_Lasting(number, "w", closefd=False))
+    sys.stdout = io.TextIOWrapper(raw, before.encoding, before.errors, line_buffering=before.isatty())
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stdout = before
 
 
 @contextlib.contextmanager

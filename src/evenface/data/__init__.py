@@ -48,6 +48,8 @@ WITHOUT_FOLDER = frozenset({"synthetic"})
 WITH_VOTES = frozenset({"ferplus"})
 WITH_ORIGINALS = frozenset({"rafdb"})
 """Sets that come as cropped faces and as the pictures around them."""
+WITHOUT_CONTEMPT = frozenset({"rafdb"})
+"""Sets that have 7 classes only."""
 
 
 def load_dataset(name: str, data_dir: str | Path | None, *, classes: int = 7, labels: str = "majority", original: bool = False) -> Manifest:

@@ -13,7 +13,6 @@ validation split is a part of train (`evenface.data.splits`). Counts differ betw
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 
 from evenface.data.folder import class_folders, numbered, split_folders, walk
-from evenface.data.layout import is_image, not_found, present, read_list, require_folder
+from evenface.data.layout import csv_lines, is_image, not_found, present, read_list, require_folder
 from evenface.data.manifest import Manifest, build
 from evenface.errors import DataError
 from evenface.labels import ORDERS, class_set
@@ -131,13 +130,12 @@ def _from_csv(root: Path, folder: Path) -> list[Row]:
 
 
 def _csv_rows(path: Path) -> Iterator[list[str]]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        for number, line in enumerate(csv.reader(file), 1):
-            if not line or (number == 1 and len(line) > 6 and not line[6].strip().isdecimal()):
-                continue  # the header
-            if len(line) < 7 or not line[6].strip().isdecimal():
-                raise DataError(f"{path}, line {number}: the seventh column should be the expression's number; found {len(line)} columns.")
-            yield line
+    for number, line in enumerate(csv_lines(path), 1):
+        if not line or (number == 1 and len(line) > 6 and not line[6].strip().isdecimal()):
+            continue  # the header
+        if len(line) < 7 or not line[6].strip().isdecimal():
+            raise DataError(f"{path}, line {number}: the seventh column should be the expression's number; found {len(line)} columns.")
+        yield line
 
 
 def _number(text: str) -> float | None:

@@ -23,7 +23,7 @@ from PIL import Image
 
 from evenface.boxes import overlaps
 from evenface.data.decode import UNREADABLE, decode, is_grey
-from evenface.errors import ConfigError, unknown_name
+from evenface.errors import ConfigError, DataError, unknown_name
 from evenface.faces.alignment import Alignment, align
 from evenface.faces.detection import Detection, Search
 from evenface.faces.detectors import Detector, create_detector
@@ -141,7 +141,8 @@ class Cutter:
         given = usable(box, width, height) if self._searches else None
         chosen = TOO_SMALL if faces is None else choose(faces, given, c.several, width, height)
         if chosen in (NO_FACE, ELSEWHERE, TOO_SMALL) and c.missing == "whole":
-            chosen = Detection(given or (0.0, 0.0, float(width), float(height)))
+            small = given is not None and _side(given) < c.min_face
+            chosen = TOO_SMALL if small else Detection(given or (0.0, 0.0, float(width), float(height)))
         elif isinstance(chosen, Detection) and self._searches and _side(chosen.box) < c.min_face:
             chosen = TOO_SMALL
         if isinstance(chosen, str):
@@ -150,9 +151,18 @@ class Cutter:
 
 
 def read(source: str | bytes) -> np.ndarray | None:
-    """The picture, (H, W, 3) uint8 RGB, upright; None where it cannot be read."""
+    """The picture, (H, W, 3) uint8 RGB, upright; None where it cannot be decoded.
+
+    Raises:
+        DataError: the file cannot be opened, such as on a disk that has gone: that says nothing of the picture.
+    """
     try:
-        return decode(source if isinstance(source, bytes) else Path(source).read_bytes())
+        data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    except OSError as error:
+        why = error.strerror or error
+        raise DataError(f"{source!s} cannot be opened ({why}); what is finished stays, and the same call goes on.") from None
+    try:
+        return decode(data)
     except UNREADABLE:
         return None
 

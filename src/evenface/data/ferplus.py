@@ -23,7 +23,6 @@ An id is FERPlus's file name without its suffix. Four names stand on two rows ea
 
 from __future__ import annotations
 
-import csv
 import io
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -35,7 +34,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 from PIL import Image
 
-from evenface.data.layout import not_found, present, require_folder
+from evenface.data.layout import csv_lines, not_found, present, require_folder
 from evenface.data.manifest import IMAGE_TYPE, SPLITS, Manifest
 from evenface.data.votes import NAMED, UNDECIDED, VOTES, distribution, majority, maximum, without_slips
 from evenface.errors import ConfigError, DataError, unknown_name
@@ -256,8 +255,8 @@ def _from_parquet(root: Path, choose: Chooser) -> pa.Table:
             raise DataError(f"{files[0]} lacks the columns {', '.join(sorted(set(columns) - there))}; it is not a FERPlus table.")
         table = pa.concat_tables([_read_parquet(f, columns + [c for c in own if c in there]) for f in files])
         image = table["image"].combine_chunks()
-        votes = np.stack([table[c].to_numpy() for c in columns[1:]], axis=1)
-        emotions = _canonical(table["fer2013_label"].to_pylist()) if "fer2013_label" in there else None
+        votes = _votes(table, columns[1:], files[0])
+        emotions = _canonical(table["fer2013_label"].to_pylist(), files[0]) if "fer2013_label" in there else None
         rows, part = choose(split, _names(image, files[0]), votes, emotions)
         part = part.add_column(3, "image", image.take(pa.array(rows)).cast(IMAGE_TYPE))
         if "fer2013_row" in there:
@@ -289,9 +288,27 @@ def _broken(path: Path, error: Exception) -> DataError:
     return DataError(f"{path} cannot be read ({str(error).splitlines()[0]}); the copy is damaged or cut short, fetch it again.")
 
 
-def _canonical(names: Sequence[str]) -> list[str]:
-    nouns = {name: canonical(name) for name in set(names)}
+def _canonical(names: Sequence[str | None], path: Path) -> list[str]:
+    if None in names:
+        raise DataError(f"{path}, row {names.index(None) + 1}: there is no fer2013_label; the copy is damaged, fetch it again.")
+    nouns = {name: canonical(str(name)) for name in set(names)}
     return [nouns[name] for name in names]
+
+
+def _votes(table: pa.Table, columns: Sequence[str], path: Path) -> np.ndarray:
+    """(n, 10) int64, counts from 0 on: a missing one would make a face decided that is not."""
+    votes = np.empty((len(table), len(columns)), dtype=np.int64)
+    for i, name in enumerate(columns):
+        try:
+            counts = table[name].to_numpy().astype(np.float64)  # null is NaN then
+        except (TypeError, ValueError):
+            raise DataError(f"{path}: the column '{name}' does not hold numbers; a vote is one from 0 on.") from None
+        if (bad := np.flatnonzero(~(np.isfinite(counts) & (counts >= 0)))).size:
+            raise DataError(
+                f"{path}, row {bad[0] + 1}: the column '{name}' has no number from 0 on there; the copy is damaged, fetch it again."
+            )
+        votes[:, i] = counts
+    return votes
 
 
 def _from_csv(root: Path, choose: Chooser) -> pa.Table:
@@ -299,17 +316,17 @@ def _from_csv(root: Path, choose: Chooser) -> pa.Table:
     table = _read_columns(root / "fer2013new.csv", ["Usage", "Image name", *VOTES])
     usage = table["Usage"].to_pylist()
     names = table["Image name"].to_pylist()
-    votes = np.stack([table[name].to_numpy() for name in VOTES], axis=1)
+    votes = _votes(table, VOTES, root / "fer2013new.csv")
     pixels, emotions, theirs = _read_pixels(root / "fer2013.csv")
     if theirs != usage:
         raise DataError(f"fer2013.csv ({len(theirs)} rows) and fer2013new.csv ({len(usage)} rows) in {root} do not go together row by row.")
     parts = []
     for code, split in USAGE.items():
         here = np.flatnonzero(np.array(usage) == code)
-        own = [ORDERS["fer2013"][emotions[r]] for r in here]
+        own = [emotions[r] for r in here]
         rows, part = choose(split, [names[r] for r in here], votes[here], own)
         kept = here[rows]
-        faces = ({"bytes": _png(pixels[r]), "path": names[r]} for r in kept)
+        faces = ({"bytes": _png(pixels[r], root / "fer2013.csv", r + 1), "path": names[r]} for r in kept)
         part = part.add_column(3, "image", pa.array(faces, type=IMAGE_TYPE, size=len(kept)))
         parts.append(part.append_column("fer2013_row", pa.array(kept.astype(np.int32))))
     return pa.concat_tables(parts)
@@ -318,27 +335,39 @@ def _from_csv(root: Path, choose: Chooser) -> pa.Table:
 def _read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
     try:
         table = pacsv.read_csv(path, convert_options=pacsv.ConvertOptions(strings_can_be_null=True))
-    except (pa.ArrowInvalid, OSError) as error:
+        table = table.rename_columns([name.strip() for name in table.column_names])
+    except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
         raise _broken(path, error) from error
-    table = table.rename_columns([name.strip() for name in table.column_names])
     missing = [name for name in columns if name not in table.column_names]
     if missing:
         raise DataError(f"{path} lacks the columns {', '.join(missing)}; it has {', '.join(table.column_names)}.")
     return table.select(list(columns))
 
 
-def _read_pixels(path: Path) -> tuple[pa.ChunkedArray, list[int], list[str]]:
+def _read_pixels(path: Path) -> tuple[pa.ChunkedArray, list[str], list[str]]:
+    """Pixels, FER2013's own labels by name, and the part of each row."""
     table = _read_columns(path, ["emotion", "pixels", "Usage"])
-    return table["pixels"], table["emotion"].to_pylist(), table["Usage"].to_pylist()
+    order = ORDERS["fer2013"]
+    numbers = table["emotion"].to_pylist()
+    if odd := [row for row, number in enumerate(numbers, 1) if number not in range(len(order))]:
+        raise DataError(f"{path}, row {odd[0]}: an emotion is a number from 0 to {len(order) - 1}, not {numbers[odd[0] - 1]}.")
+    return table["pixels"], [order[int(number)] for number in numbers], table["Usage"].to_pylist()
 
 
-def _png(pixels: pa.Scalar) -> bytes:
+def _png(pixels: pa.Scalar, path: Path, row: int) -> bytes:
     """2,304 numbers as text -> a lossless PNG of 48x48."""
-    values = np.fromstring(pixels.as_py(), dtype=np.uint8, sep=" ")
+    try:
+        values = np.fromstring(pixels.as_py() or "", dtype=np.int32, sep=" ")
+    except ValueError:
+        raise DataError(f"{path}, row {row}: the pixels are not numbers; the copy is damaged, fetch it again.") from None
     if values.size != 48 * 48:
-        raise DataError(f"A row of fer2013.csv holds {values.size} pixels where 2304 are needed; the file is cut short.")
+        raise DataError(f"{path}, row {row} holds {values.size} pixels where 2304 are needed; the file is cut short.")
+    if values.min() < 0 or values.max() > 255:
+        raise DataError(
+            f"{path}, row {row}: a pixel is a number from 0 to 255, not {values.max() if values.max() > 255 else values.min()}."
+        )
     out = io.BytesIO()
-    Image.fromarray(values.reshape(48, 48)).save(out, "PNG", compress_level=1)
+    Image.fromarray(values.reshape(48, 48).astype(np.uint8)).save(out, "PNG", compress_level=1)
     return out.getvalue()
 
 
@@ -361,14 +390,13 @@ def _from_folders(root: Path, choose: Chooser) -> pa.Table:
 
 def _label_rows(path: Path) -> Iterator[tuple[str, list[int]]]:
     """Name and ten votes of each line; a header is passed over."""
-    with path.open(newline="", encoding="utf-8") as file:
-        for number, line in enumerate(csv.reader(file), 1):
-            if not line:
-                continue
-            if len(line) < 12:
-                raise DataError(f"{path}, line {number}: a name, a box and ten votes are needed, found {len(line)} fields.")
-            try:
-                yield line[0], [int(float(vote)) for vote in line[2:12]]
-            except (ValueError, OverflowError):
-                if number > 1 or any(vote.strip().isdecimal() for vote in line[2:12]):
-                    raise DataError(f"{path}, line {number}: a vote is a number, found '{','.join(line[2:12])}'.") from None
+    for number, line in enumerate(csv_lines(path), 1):
+        if not line:
+            continue
+        if len(line) < 12:
+            raise DataError(f"{path}, line {number}: a name, a box and ten votes are needed, found {len(line)} fields.")
+        try:
+            yield line[0], [int(float(vote)) for vote in line[2:12]]
+        except (ValueError, OverflowError):
+            if number > 1 or any(vote.strip().isdecimal() for vote in line[2:12]):
+                raise DataError(f"{path}, line {number}: a vote is a number, found '{','.join(line[2:12])}'.") from None

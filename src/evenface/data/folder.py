@@ -14,9 +14,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from evenface.data.layout import is_image, not_found, require_every_class, require_folder
+from evenface.data.layout import files_below, is_image, not_found, require_every_class, require_folder
 from evenface.data.manifest import Manifest, build
 from evenface.errors import DataError, LabelError
+from evenface.files import printable
 from evenface.labels import CLASSES, canonical
 
 
@@ -65,7 +66,7 @@ def read_folder(root: str | Path, *, classes: int = 7) -> Manifest:
     class_names = tuple(name for name in CLASSES if name in named)
     files = [file for _, file, _ in faces]
     rows = {"id": files, "split": [s for s, _, _ in faces], "label": [label for _, _, label in faces], "image": files}
-    return require_every_class(build(rows, class_names, name=path.resolve().name, root=path))
+    return require_every_class(build(rows, class_names, name=printable(path.resolve().name), root=path))
 
 
 def split_folders(root: Path) -> list[tuple[str, Path]]:
@@ -104,10 +105,7 @@ def walk(root: Path, names: dict[Path, str]) -> list[tuple[str, str]]:
     """Path under `root` and label of every image in the class folders, sorted."""
     faces = []
     for folder, label in names.items():
-        for file in sorted(folder.rglob("*")):
-            inside = file.relative_to(root)
-            if is_image(file) and file.is_file() and not any(part.startswith(".") for part in inside.parts):
-                faces.append((inside.as_posix(), label))
+        faces += [(file.relative_to(root).as_posix(), label) for file in sorted(files_below(folder)) if is_image(file) and file.is_file()]
     return faces
 
 

@@ -5,7 +5,9 @@ require_folder("path/to/ferplus", "FERPlus", TREE)      # DataError with the exp
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +81,51 @@ def require_every_class(manifest: Manifest) -> Manifest:
         if empty:
             raise DataError(f"No train image of {', '.join(empty)} in '{manifest.name}'; add some or leave the class out of every split.")
     return manifest
+
+
+def csv_lines(path: Path) -> Iterator[list[str]]:
+    """The lines of a CSV without a header of its own, as lists of texts.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            yield from csv.reader(file)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} cannot be read as a table ({error}); it must be text in UTF-8.") from error
+
+
+def files_below(
+    folder: Path, *, skip: Callable[[Path], bool] = lambda path: False, failed: Callable[[OSError], object] | None = None
+) -> Iterator[Path]:
+    """The files below a folder, and below what is linked there from elsewhere; each folder once, hidden ones not at all.
+
+    Args:
+        skip: folders that are passed over.
+        failed: told of a folder that cannot be searched; without it that is an error.
+
+    Raises:
+        DataError: a folder cannot be searched.
+    """
+
+    def refused(error: OSError) -> None:
+        raise DataError(f"{error.filename} cannot be searched ({error.strerror}); give access to it, or take it out.") from error
+
+    root = os.path.realpath(folder)
+    seen = {root}
+    for place, folders, names in os.walk(folder, followlinks=True, onerror=failed or refused):
+        kept = []
+        for name in sorted(name for name in folders if not name.startswith(".")):
+            path = Path(place) / name
+            real = os.path.realpath(path)
+            inside = real == root or real.startswith(os.path.join(root, ""))  # a link to it: it is come by under its own name
+            if real in seen or (inside and path.is_symlink()) or skip(path):
+                continue
+            seen.add(real)
+            kept.append(name)
+        folders[:] = kept
+        yield from (Path(place) / name for name in sorted(names))
 
 
 def fields(line: str) -> list[str]:

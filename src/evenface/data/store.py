@@ -32,6 +32,7 @@ from evenface.data.manifest import Manifest
 from evenface.doctor import available_memory
 from evenface.errors import ConfigError, DataError, StorageError
 from evenface.faces.alignment import Alignment, whole
+from evenface.files import printable
 from evenface.paths import cache_folder
 
 
@@ -275,7 +276,7 @@ def _choose_mode(mode: str, nbytes: int, device: torch.device) -> str:
 def _cached_folder(manifest: Manifest, size: int, look: Alignment | None) -> Path:
     """Where the decoded faces of just these rows at this size are cached; the name is a hash of all that decides the pixels."""
     seen = "" if look is None else f";{look.resolution};{look.grey}"
-    digest = hashlib.blake2b(f"{_LAYOUT};{size};{manifest.root}{seen}".encode(), digest_size=16)
+    digest = hashlib.blake2b(f"{_LAYOUT};{size};{printable(str(manifest.root))}{seen}".encode(), digest_size=16)
     for name, image in zip(manifest.ids(), manifest.table["image"], strict=True):
         value = image.as_py()
         digest.update(name.encode() + b"\0")
@@ -284,7 +285,7 @@ def _cached_folder(manifest: Manifest, size: int, look: Alignment | None) -> Pat
         else:
             path = manifest.resolve(value["path"])
             stat = path.stat() if path.exists() else None
-            digest.update(f"{path};{stat and (stat.st_size, stat.st_mtime_ns)}".encode())
+            digest.update(f"{printable(path)};{stat and (stat.st_size, stat.st_mtime_ns)}".encode())
     return cache_folder() / "faces" / digest.hexdigest()
 
 

@@ -30,6 +30,7 @@ from evenface.data.layout import fields, not_found, present, require_every_class
 from evenface.data.manifest import IMAGE_TYPE, Manifest, require_unique, take_rows
 from evenface.data.shards import is_prepared, read_shards, require_complete
 from evenface.errors import DataError, LabelError
+from evenface.files import printable
 from evenface.labels import CLASSES, canonical
 
 
@@ -67,7 +68,10 @@ def read_table(root: str | Path, *, classes: int = 7) -> Manifest:
     parts = [_rows(file, split) for split, file in files]
     if len({name for part in parts for name in part["id"].to_pylist()}) < sum(map(len, parts)):
         parts = [_by_row(part, file) for part, (_, file) in zip(parts, files, strict=True)]
-    table = pa.concat_tables(parts, promote_options="permissive").replace_schema_metadata()
+    try:
+        table = pa.concat_tables(parts, promote_options="permissive").replace_schema_metadata()
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise DataError(f"The tables in {path} do not go together ({str(error).splitlines()[0]}); give a column one type in all.") from None
     folder = path if path.is_dir() else path.parent
     table, notes = _with_files(table, folder)
     require_unique(table, str(path))
@@ -76,7 +80,7 @@ def read_table(root: str | Path, *, classes: int = 7) -> Manifest:
     if "soft" in table.column_names:
         for part, (_, file) in zip(parts, files, strict=True):
             _require_soft(part, names, file)
-    return require_every_class(_require_rows(Manifest(table, names, path.resolve().stem, folder, notes), path))
+    return require_every_class(_require_rows(Manifest(table, names, printable(path.resolve().stem), folder, notes), path))
 
 
 def _require_rows(manifest: Manifest, path: Path) -> Manifest:
@@ -117,6 +121,8 @@ def _rows(path: Path, split: str | None) -> pa.Table:
     label_name = _pick(table, LABEL_COLUMNS, path, "the label")
     if split is None and "split" not in table.column_names:
         raise DataError(f"{path} has no column 'split'; add one with train, validation or test on each row.")
+    if split is not None and "split" in table.column_names:
+        _require_split(table["split"].to_pylist(), split, path)
     splits = _splits(table["split"].to_pylist(), path) if split is None else [split] * len(table)
     labels = _labels(_label_values(table, label_name, path), path)
     image = _images(table[image_name], image_name, path)
@@ -168,8 +174,15 @@ def _is_binary(kind: pa.DataType) -> bool:
 def _boxes(column: pa.ChunkedArray, path: Path) -> pa.ChunkedArray | pa.Array:
     """Boxes that are text, as a CSV has them, as numbers; lists of numbers as they are."""
     kind = column.type
-    if any(told(kind) for told in (pa.types.is_null, pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)):
+    if pa.types.is_null(kind):
         return column
+    if any(told(kind) for told in (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)):
+        if pa.types.is_integer(kind.value_type) or pa.types.is_floating(kind.value_type):
+            return column
+        try:
+            return column.cast(pa.list_(pa.float32()))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            raise DataError(f"{path}: a box is not four numbers: left, top, right and bottom in pixels.") from None
     boxes: list[list[float] | None] = []
     for row, text in enumerate(column.to_pylist(), 1):
         try:
@@ -215,14 +228,33 @@ def _load(path: Path) -> pa.Table:
     try:
         if path.suffix == ".parquet":
             return pq.read_table(path)  # of columns with one name it says so itself
-        as_text = {name: pa.string() for name in (*IMAGE_COLUMNS, *LABEL_COLUMNS, "id", "split", "subject")}  # 007 stays 007
-        table = pacsv.read_csv(path, convert_options=pacsv.ConvertOptions(strings_can_be_null=True, column_types=as_text))
-    except (pa.ArrowInvalid, OSError) as error:
+        with pacsv.open_csv(path) as rows:
+            as_text = {name: pa.string() for name in rows.schema.names if _bare(name) in _TEXTS}  # 007 stays 007, and a person called NA so
+        table = pacsv.read_csv(path, convert_options=pacsv.ConvertOptions(strings_can_be_null=False, column_types=as_text))
+        names = [_bare(name) for name in table.column_names]
+    except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as a table: {str(error).splitlines()[0]}") from None
-    names = [name.strip().lstrip("\ufeff") for name in table.column_names]
     if twice := [name for name in names if names.count(name) > 1]:
         raise DataError(f"{path} has the column '{twice[0]}' twice; rename one, or leave it out.")
-    return table.rename_columns(names)
+    columns = {name: _with_nulls(column, name) for name, column in zip(names, table.columns, strict=True)}
+    return pa.table(columns)
+
+
+_TEXTS = frozenset((*IMAGE_COLUMNS, *LABEL_COLUMNS, "id", "split", "subject"))
+
+
+def _bare(name: str) -> str:
+    return name.strip().lstrip("\ufeff")
+
+
+def _with_nulls(column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+    """Text that says that there is none as null: an empty one, and NA and the like except for people, one of whom may be called so."""
+    if not pa.types.is_string(column.type):
+        return column
+    if name in _TEXTS and name not in IMAGE_COLUMNS:
+        column = pc.utf8_trim_whitespace(column)
+    words = [""] if name == "subject" else pacsv.ConvertOptions().null_values
+    return pc.if_else(pc.is_in(column, pa.array(words)), pa.scalar(None, pa.string()), column)
 
 
 def _pick(table: pa.Table, names: Iterable[str], path: Path, what: str) -> str:
@@ -269,6 +301,17 @@ def _splits(values: list[Any], path: Path) -> list[str]:
             raise DataError(f"{path}, row {row}: unknown split '{value}'; a split is train, validation or test.")
         found.append(split)
     return found
+
+
+def _require_split(values: list[Any], split: str, path: Path) -> None:
+    """Refuses rows of another split than the file's name says: nobody could tell which of the two is meant."""
+    for row, value in enumerate(values, 1):
+        own = SPLIT_NAMES.get(str(value).strip().lower())
+        if own is not None and own != split:
+            raise DataError(
+                f"{path}, row {row}: the column 'split' says {own}, and the file's name {split}; name the file manifest{path.suffix}, "
+                "or leave out the column."
+            )
 
 
 def _with_files(table: pa.Table, folder: Path) -> tuple[pa.Table, tuple[str, ...]]:

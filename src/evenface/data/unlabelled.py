@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from evenface.data.layout import is_image, not_found, require_folder
+from evenface.data.layout import files_below, is_image, not_found, require_folder
 from evenface.data.manifest import Manifest, build
+from evenface.files import printable
 
 
 TREE = """
@@ -27,9 +28,8 @@ def read_unlabelled(root: str | Path, class_names: Sequence[str]) -> Manifest:
         DataError: no such folder, or no image in it.
     """
     path = require_folder(root, "folder of unlabelled faces", TREE)
-    inside = (file for file in sorted(path.rglob("*")) if is_image(file) and file.is_file())
-    files = [name.as_posix() for name in (file.relative_to(path) for file in inside) if not any(p.startswith(".") for p in name.parts)]
+    files = [file.relative_to(path).as_posix() for file in sorted(files_below(path)) if is_image(file) and file.is_file()]
     if not files:
         raise not_found(path, "folder of unlabelled faces", TREE, "holds no image")
     rows = {"id": files, "split": ["train"] * len(files), "label": [class_names[0]] * len(files), "image": files}
-    return build(rows, class_names, name=path.resolve().name, root=path)
+    return build(rows, class_names, name=printable(path.resolve().name), root=path)

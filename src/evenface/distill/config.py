@@ -107,6 +107,10 @@ def make_config(settings: Mapping[str, Any], options: DistillOptions) -> TrainCo
             )
         own = {"dataset": "folder"}  # without its place: what it is scored on has to be said
     config = from_dict({**DEFAULTS, **settings, **own, "method": METHOD, "method_options": dataclasses.asdict(options)}, "settings")
+    for name, of_faces in (("descriptor_weight", True), ("temperature", False)):
+        if options.of_faces != of_faces and getattr(options, name) != DistillOptions.__dataclass_fields__[name].default:
+            kind = f"'{FACE_TEACHER}'" if of_faces else "models"
+            raise ConfigError(f"--{name.replace('_', '-')} is for {kind} as the teacher, and would do nothing here; leave it out.")
     if options.of_faces and config.dropout > 0:
         raise ConfigError(f"'{FACE_TEACHER}' teaches a backbone without its head, so --dropout would do nothing; leave it out.")
     return config

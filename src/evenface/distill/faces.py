@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from evenface.data import WITH_VOTES, load_dataset
+from evenface.data import WITH_VOTES, WITHOUT_CONTEMPT, load_dataset
 from evenface.data.manifest import Manifest
 from evenface.data.splits import stratified_validation
 from evenface.data.unlabelled import read_unlabelled
@@ -40,7 +40,8 @@ def read_faces(config: TrainConfig, options: DistillOptions, class_names: Sequen
         manifest = read_unlabelled(config.unlabelled, class_names)
     else:
         labels = "every" if config.dataset in WITH_VOTES else "majority"
-        manifest = load_dataset(config.dataset, config.data_dir, classes=size_of(class_names), labels=labels)
+        classes = 7 if config.dataset in WITHOUT_CONTEMPT else size_of(class_names)  # of the labels, which nobody looks at
+        manifest = load_dataset(config.dataset, config.data_dir, classes=classes, labels=labels)
     if config.exclude is not None:
         manifest = without(manifest, Path(config.exclude))
     if options.all_splits:

@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from evenface.data.layout import is_image
+from evenface.data.layout import files_below, is_image
 from evenface.errors import ConfigError, DataError
 from evenface.files import require_no_address
 from evenface.video.reading import is_video
@@ -176,22 +176,9 @@ class _Search:
         def failed(error: OSError) -> None:
             self.unreadable.append((Path(error.filename), error.strerror or str(error)))
 
-        root = os.path.realpath(folder)
-        seen = {root}
-        for place, folders, names in os.walk(folder, followlinks=True, onerror=failed):
-            kept = []
-            for name in sorted(name for name in folders if not name.startswith(".")):
-                real = os.path.realpath(Path(place) / name)
-                inside = real == root or real.startswith(os.path.join(root, ""))  # a link to it: it is come by under its own name
-                if real in seen or (inside and (Path(place) / name).is_symlink()) or self._is_result(Path(place) / name):
-                    continue
-                seen.add(real)
-                kept.append(name)
-            folders[:] = kept
-            for name in sorted(names):
-                path = Path(place) / name
-                if is_image(path) or (is_video(path) and not name.startswith(".")):
-                    yield path
+        for path in files_below(folder, skip=self._is_result, failed=failed):
+            if is_image(path) or (is_video(path) and not path.name.startswith(".")):
+                yield path
 
     def _is_result(self, folder: Path) -> bool:
         if not self._results or os.path.realpath(folder) not in self._results:

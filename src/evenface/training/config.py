@@ -33,7 +33,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "hflip": (0, 1), "erase": (0, 1), "noise": (0, 1), "label_noise": (0, 1), "shift": (0, 1), "rotate": (0, 180), "jitter": (0, 10),
     "val_fraction": (_TINY, _BELOW_1), "ema": (_TINY, _BELOW_1), "dropout": (0, _BELOW_1), "scale": (0, _BELOW_1),
     "lr": (_TINY, math.inf), "lr_gamma": (_TINY, 1), "clip_grad": (_TINY, math.inf), "weight_decay": (0, math.inf),
-    "warmup_epochs": (0, math.inf), "rand_augment": (0, 10), "layer_decay": (_TINY, 1),
+    "warmup_epochs": (0, math.inf), "rand_augment": (0, 10), "layer_decay": (0.01, 1),
 }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from evenface.data.imbalance import imbalanced
 from evenface.data.manifest import Manifest
 from evenface.data.noise import symmetric_noise
 from evenface.data.splits import stratified_validation
+from evenface.distill.config import METHOD as TAUGHT
 from evenface.errors import ConfigError, DataError
 from evenface.training.config import TrainConfig
 
@@ -33,7 +34,8 @@ def load_manifest(config: TrainConfig) -> Manifest:
     """
     manifest = load_dataset(config.dataset, config.data_dir, classes=config.classes, labels=config.labels)
     if config.exclude is not None:
-        manifest = without(manifest, Path(config.exclude))
+        # a student's list may be of faces that labels cannot decide, and that are not here
+        manifest = without(manifest, Path(config.exclude), some=config.method != TAUGHT)
     if config.protocol == "validation" and "validation" not in manifest.splits and "train" in manifest.splits:
         manifest = stratified_validation(manifest, config.val_fraction, seed=config.data_seed)
     if config.imbalance is not None:
@@ -51,14 +53,19 @@ def selection_split(config: TrainConfig) -> str:
     return "test" if config.protocol == "paper" else "validation"
 
 
-def without(manifest: Manifest, path: Path) -> Manifest:
+def without(manifest: Manifest, path: Path, *, some: bool = True) -> Manifest:
     """The manifest without the ids that a file names, in a form that `evenface.data.exclude` reads; a note says of which splits they were.
+
+    Args:
+        some: refuse a file that names no face of the set.
 
     Raises:
         ConfigError: the file cannot be read, or names no face of the set.
     """
     drop = read_excluded(path)
     keep = np.array([name not in drop for name in manifest.ids()])
+    if keep.all() and not some:
+        return manifest
     if keep.all():
         raise ConfigError(f"No face of '{manifest.name}' has an id that {path} lists; it holds one id a line, as in the manifest.")
     kept = manifest.take(np.flatnonzero(keep))

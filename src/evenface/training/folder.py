@@ -27,7 +27,7 @@ from evenface.data.manifest import Manifest
 from evenface.data.pictures import pictures_of
 from evenface.errors import ConfigError, TrainingError
 from evenface.evaluation.records import summarise
-from evenface.files import require_writable, write_text
+from evenface.files import printable, require_writable, write_text
 from evenface.locks import alone_in
 from evenface.methods.base import Method
 from evenface.model_folder import save_model, standing
@@ -61,6 +61,11 @@ class RunFolder:
         self._ids = train.ids()
 
     @property
+    def judged(self) -> str:
+        """The fingerprint of the faces that the best epoch is chosen on, and of their labels."""
+        return fingerprint(self.manifest.split(self.select_split))
+
+    @property
     def state(self) -> Path:
         return self.path / "last.ckpt"
 
@@ -80,6 +85,7 @@ class RunFolder:
         """
         details = {"command": shlex.join(command), **versions(), **environment, "init": self.init}
         details |= {"train_ids": self.fingerprint, "data_ids": train_fingerprint(self.manifest), "pictures": pictures_of(self.manifest)}
+        details |= {"judged_ids": self.judged}
         require_new(self.path, self.verb)
         self.path.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as made:
@@ -167,10 +173,12 @@ def require_new(path: Path, verb: str = "train") -> None:
         verb: the command that goes on with such a run.
 
     Raises:
-        ConfigError: it holds something; says how to go on with that run, where it can go on.
+        ConfigError: it holds something; says how to go on with that run, where it can go on. Or its path is no UTF-8.
         StorageError: it cannot be written.
         TrainingError: another process has just begun there.
     """
+    if printable(path.resolve()) != str(path.resolve()):  # which the readers of weight files refuse
+        raise ConfigError(f"The place of the run, {printable(path.resolve())}, is no UTF-8; choose another -o/--output.")
     if may_be_cleared(path):
         with hold(path) as alone:
             if alone:

@@ -23,6 +23,7 @@ from rich.console import Console
 
 from evenface.data.manifest import Manifest
 from evenface.data.per_face import Share
+from evenface.data.pictures import pictures_of
 from evenface.data.store import FaceStore, open_store
 from evenface.data.strong import Strong, Weak
 from evenface.data.unlabelled import read_unlabelled
@@ -164,6 +165,7 @@ def assemble(
         check_same(saved, folder, manifest, pool)
     elif fabric.is_global_zero:
         environment = {"device": str(device), "precision": precision, "precision_reason": reason, "processes": fabric.world_size}
+        environment |= {} if pool is None else {"pool_pictures": pictures_of(pool.manifest)["train"]}
         folder.create(command, {**environment, **normalisation(model), "train_counts": counts, "notes": list(manifest.notes)}, stack)
     say(
         f"data      {manifest.name}: "

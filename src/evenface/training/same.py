@@ -9,7 +9,7 @@ from evenface.data.pictures import pictures_of, same_pictures
 from evenface.data.store import FaceStore
 from evenface.errors import ConfigError, ModelError
 from evenface.training.config import TrainConfig, lasting
-from evenface.training.environment import pictures_in
+from evenface.training.environment import environment_of, pictures_in
 from evenface.training.folder import RunFolder, fingerprint
 
 
@@ -45,5 +45,14 @@ def check_same(saved: dict[str, Any], folder: RunFolder, manifest: Manifest, poo
         raise ModelError(f"The faces' votes are not those that {folder.path} began with; resume with the data set as it was.")
     if not same_pictures(pictures_in(folder.path), pictures_of(manifest)):
         raise ModelError(f"The pictures are not those that {folder.path} began with; resume with the data set as it was.")
+    began = environment_of(folder.path)
+    if began.get("judged_ids", folder.judged) != folder.judged:
+        raise ModelError(
+            f"The {folder.select_split} faces are not those that {folder.path} began with, or have other labels; resume with the data set "
+            "as it was."
+        )
     if (saved.get("pool") or "") != ("" if pool is None else fingerprint(pool.manifest)):
+        raise ModelError(f"The unlabelled faces are not those that {folder.path} began with; resume with that folder as it was.")
+    before = began.get("pool_pictures")  # an older run has not written them down
+    if pool is not None and before and not same_pictures({"train": before}, pictures_of(pool.manifest)):
         raise ModelError(f"The unlabelled faces are not those that {folder.path} began with; resume with that folder as it was.")
