@@ -108,7 +108,7 @@ def _encoded(given: Any) -> tuple[np.ndarray, str]:
 
 
 def _reason(error: BaseException) -> str:
-    return "it is no picture that can be read" if isinstance(error, UnidentifiedImageError) else str(error)
+    return "it is no picture that can be read" if isinstance(error, UnidentifiedImageError) else str(error).rstrip(".")
 
 
 def _pixels(values: np.ndarray, bgr: bool, what: str) -> np.ndarray:

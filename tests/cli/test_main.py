@@ -153,6 +153,14 @@ def test_work_goes_on_where_its_reader_has_gone(verb: str, monkeypatch: pytest.M
     assert done == [0, 1, 2]
 
 
+def test_output_that_is_closed(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    assert (main(["methods"]), main(["metods"])) == (0, 2)
+    for stream in (sys.stdout, sys.stderr):
+        stream.close()
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_sigterm_ends_the_work_as_ctrl_c_does(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     tidied: list[str] = []

@@ -89,6 +89,8 @@ def test_a_folder_of_shards(ask: Cli, photo: Callable[..., Path], tmp_path: Path
     assert len(list((home / "out").glob("part-*.parquet"))) == 3
     ask(tmp_path / "in", "-o", "out/", "--shard-size", 3).refused(2, "begun with other --shard-size")
     ask(tmp_path / "in", "-o", "new/", "--draw", "x").refused(2, "Parquet only")
+    ask(tmp_path / "in", "-o", "new/", "--format", "csv").refused(2, "Parquet only")
+    assert not (home / "new").exists()
 
 
 def test_ctrl_c_in_shards_says_how_to_go_on(

@@ -23,7 +23,7 @@ import pytest
 from PIL import Image
 
 from evenface.data import load_dataset
-from evenface.data.manifest import Manifest, build
+from evenface.data.manifest import IMAGE_TYPE, Manifest, build
 from evenface.data.prepare import prepare
 from evenface.data.synthetic import synthetic_face
 from evenface.errors import ConfigError, DataError, TrainingError
@@ -375,6 +375,10 @@ def test_settings_that_cannot_be(raw: tuple[Path, Faces], tmp_path: Path, option
 
 def test_sets_without_a_face(search: Any, tmp_path: Path, make: Callable[..., Manifest]) -> None:
     empty = make({"train": {"fear": 2}})
+    broken = pa.array([{"bytes": b"no picture", "path": name} for name in empty.ids()], IMAGE_TYPE)
+    with pytest.raises(DataError, match=r"face000000\.png cannot be opened .* the same call goes on"):
+        prepare(empty, tmp_path / "gone", detector="none")
+    empty = empty.replace(empty.table.set_column(empty.table.column_names.index("image"), "image", broken))
     with pytest.raises(DataError, match="no pictures"):
         prepare(empty.take([]), tmp_path / "none", detector="none")
     with pytest.raises(DataError, match=r"None of the 2 pictures gave a face; .*dropped\.csv says why"):

@@ -148,6 +148,29 @@ def test_what_an_earlier_run_made_is_left_out(tree: Path, photo: Callable[..., P
     assert names(find_inputs(["drawn/a.jpg"], results).pictures, Path()) == ["drawn/a.jpg"]
 
 
+def test_a_picture_that_is_called_as_a_frame_has_a_place_of_its_own(tmp_path: Path) -> None:
+    names = ["a.mp4", "a-frame000000.png", "b-frame000000.png", "a-frame1.png"]
+    for name in names:
+        (tmp_path / name).touch()
+    inputs = find_inputs([str(tmp_path)])
+    places = {name: inputs.place(tmp_path / name, Path("out"), "").name for name in names}
+    assert places == {
+        "a.mp4": "a",
+        "a-frame000000.png": "a-frame000000.png",
+        "b-frame000000.png": "b-frame000000",
+        "a-frame1.png": "a-frame1",
+    }
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of POSIX")
+def test_a_pipe_in_a_folder_is_no_picture(tmp_path: Path, photo: Callable[..., Path]) -> None:
+    photo("in/a.png")
+    os.mkfifo(tmp_path / "in" / "b.jpg")
+    found = find_inputs([str(tmp_path / "in")])
+    assert names(found.pictures, tmp_path / "in") == ["a.png"]
+    assert found.unreadable == ((tmp_path / "in" / "b.jpg", "it is no file"),)
+
+
 @pytest.mark.parametrize("turned", [False, True])
 def test_no_two_inputs_have_one_place(tmp_path: Path, turned: bool) -> None:
     """Neither by their suffixes nor by the names that others have got; the same for the same inputs in another order."""

@@ -71,6 +71,38 @@ def test_a_second_run_does_only_what_is_missing(tiny: Path, folder: Path, tmp_pa
     assert {name for name, then in times.items() if (out / name).stat().st_mtime_ns != then} == {"part-00001.parquet"}
 
 
+@pytest.mark.parametrize("damage", ["part-00001.parquet", "part-00001.json"])
+def test_a_damaged_shard_is_done_anew(tiny: Path, folder: Path, tmp_path: Path, damage: str) -> None:
+    out = tmp_path / "out"
+    first, before = predict_shards(find_inputs([str(folder)]), out, settings(tiny)), rows(out)
+    (out / damage).write_bytes(b"")
+    assert predict_shards(find_inputs([str(folder)]), out, settings(tiny)) == first
+    assert rows(out) == before
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"recognizer": 3}'])
+def test_a_damaged_claim_is_told(tiny: Path, folder: Path, tmp_path: Path, text: str) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "predict.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"predict\.json is damaged, so nobody knows what"):
+        predict_shards(find_inputs([str(folder)]), tmp_path / "out", settings(tiny))
+
+
+def test_what_a_killed_call_left_of_the_claim_is_in_nobodys_way(tiny: Path, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".predict.json.1f2e3d4c.part").touch()
+    assert predict_shards(find_inputs([str(folder)]), tmp_path / "out", settings(tiny)).pictures == 7
+
+
+def test_an_exported_file_put_beside_the_weights_is_another_model(tiny: Path, folder: Path, tmp_path: Path) -> None:
+    model = shutil.copytree(tiny, tmp_path / "model")
+    given = ShardSettings({"name": str(model), "detector": "none", "device": "cpu", "runtime": "torch"}, size=3)
+    predict_shards(find_inputs([str(folder)]), tmp_path / "out", given)
+    (model / "model.onnx").write_bytes(b"other numbers")
+    with pytest.raises(ConfigError, match="was begun with other --model"):
+        predict_shards(find_inputs([str(folder)]), tmp_path / "out", given)
+
+
 def test_a_folder_of_other_work_is_refused(tiny: Path, folder: Path, tmp_path: Path) -> None:
     out, inputs = tmp_path / "out", find_inputs([str(folder)])
     predict_shards(inputs, out, settings(tiny))

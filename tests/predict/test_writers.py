@@ -136,11 +136,26 @@ def test_an_error_before_the_first_result_leaves_nothing_and_an_old_file_stays(t
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("x.csv", "old")]
 
 
-def test_a_full_disk_is_told(tmp_path: Path) -> None:
+def test_two_calls_that_write_to_one_file_leave_the_later_one_whole(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    with open_writer(path, None, CLASSES) as early:
+        early.write(results()[0])
+        with open_writer(path, None, CLASSES) as late:
+            for result in results():
+                late.write(result)
+        long = path.read_text()
+        early.write(results()[0])
+        assert path.read_text() == long
+    assert path.read_text() == 2 * f"{long.splitlines()[0]}\n"
+    assert [each.name for each in tmp_path.iterdir()] == ["x.jsonl"]
+
+
+def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     full = Path("/dev/full")
     if not full.exists():
         pytest.skip("this system has no /dev/full")
-    (tmp_path / ".x.jsonl.part").symlink_to(full)
+    monkeypatch.setattr("secrets.token_hex", lambda n: "01" * n)
+    (tmp_path / ".x.jsonl.01010101.part").symlink_to(full)
 
     def write_much() -> None:
         with open_writer(tmp_path / "x.jsonl", None, CLASSES) as out:

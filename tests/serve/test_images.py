@@ -38,6 +38,41 @@ def looked(data: bytes) -> np.ndarray:
     return pixels
 
 
+def of_scans(repeats: int, *, stuffing: bytes = b"") -> bytes:
+    """A progressive JPEG whose last scan comes `repeats` times more."""
+    whole = saved(Image.fromarray(PIXELS).convert("L"), "JPEG", progressive=True)
+    last = whole.rindex(b"\xff\xda")
+    return whole[:-2] + repeats * (stuffing + whole[last:-2]) + whole[-2:]
+
+
+def test_a_jpeg_that_goes_over_its_pixels_again_and_again() -> None:
+    assert looked(of_scans(10)).shape == (20, 30, 3)
+    for data in (of_scans(60), of_scans(60, stuffing=b"\xff\xff\xff"), of_scans(60, stuffing=b"\xff\xfe\x00\x04ab")):
+        decode(data)  # a decoder takes it
+        with pytest.raises(Problem, match="more than 40 scans") as caught:
+            inspect(data, MOST)
+        assert caught.value.status == 415
+    looked(of_scans(0) + 99 * b"\xff\xda\x00\x08")  # behind the picture's end a phone may keep a film
+    looked(of_scans(0)[:2] + b"\xff\xe5\x01\x92" + 100 * b"\xff\xda\x00\x08" + of_scans(0)[2:])  # and anything in a segment of its own
+
+
+def test_a_jpeg_of_markers_without_end_is_refused() -> None:
+    whole = saved(Image.fromarray(PIXELS), "JPEG")
+    with pytest.raises(Problem, match="scans"):
+        inspect(whole[:-2] + 3000 * b"\xff\xfe\x00\x02" + whole[-2:], MOST)
+    inspect(whole[:-2] + 1000 * b"\xff\xfe\x00\x02" + whole[-2:], MOST)
+
+
+@pytest.mark.parametrize("side", [2064, 65_520])
+def test_a_small_tiff_of_a_huge_tile(side: int) -> None:
+    tags = [(256, 1), (257, 1), (258, 8), (259, 8), (262, 1), (277, 1), (322, side), (323, side), (324, 146), (325, 8)]
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags))
+    data = head + b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags) + bytes(4) + zlib.compress(b"")
+    with pytest.raises(Problem, match="1 x 1 pixels in tiles of") as caught:
+        inspect(data, 50_000_000)
+    assert caught.value.status == 413
+
+
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "WEBP", "GIF", "JPEG"])
 def test_every_allowed_format(kind: str) -> None:
     flat = np.full((20, 30, 3), (200, 40, 90), np.uint8)

@@ -182,6 +182,18 @@ def test_a_file_that_was_cut_gives_its_frames_and_then_says_when_it_ends(tmp_pat
     assert list(open_video(path).frames(end=0.5))  # what lies before the damage is no matter
 
 
+def test_a_cut_file_of_fragments_is_told_though_it_does_not_say_how_long_it_was(tmp_path: Path) -> None:
+    whole = make_clip(tmp_path / "whole.mp4", 150, container={"movflags": "frag_keyframe+empty_moov"})
+    assert len(list(open_video(whole).frames())) == 150
+    path = tmp_path / "cut.mp4"
+    path.write_bytes(whole.read_bytes()[: int(whole.stat().st_size * 0.6)])
+    seen: list[Frame] = []
+    with pytest.raises(DataError, match=r"cut\.mp4 is damaged at \d\.\d\d s"):
+        fill(seen, open_video(path).frames())
+    assert 40 < len(seen) < 140
+    assert numbers(seen)[:40] == list(range(40))
+
+
 def test_a_damaged_spot_is_told_after_the_rest_was_read(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "clip.mp4", 100, codec="mpeg4")
     data = bytearray(path.read_bytes())
@@ -232,6 +244,10 @@ def test_a_colon_in_the_name(tmp_path: Path) -> None:
 def test_a_gif_is_a_video_only_if_it_moves(tmp_path: Path) -> None:
     Image.fromarray(picture(1)).save(tmp_path / "still.gif")
     Image.fromarray(picture(1)).save(tmp_path / "moves.gif", save_all=True, append_images=[Image.fromarray(picture(2))])
+    moves = (tmp_path / "moves.gif").read_bytes()
+    for end in range(0, len(moves), 7):  # cut anywhere
+        (tmp_path / "cut.gif").write_bytes(moves[:end])
+        assert is_video(tmp_path / "cut.gif") in (False, True)
     assert [is_video(tmp_path / name) for name in ("still.gif", "moves.gif", "missing.gif", "a.MP4", "a.jpg")] == [
         False, True, False, True, False,
     ]  # fmt: skip

@@ -16,6 +16,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -88,6 +89,9 @@ def _flags(parser: argparse.ArgumentParser) -> Iterator[str]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns 0 done, 1 failed, 2 wrong usage, 143 terminated by SIGTERM."""
     words = list(sys.argv[1:] if argv is None else argv)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever called: what would be told is told to nobody
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  # to the end
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")  # a name that this terminal or pipe cannot show must not end the work
     try:

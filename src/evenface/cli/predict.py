@@ -16,6 +16,7 @@ import argparse
 import math
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,10 +89,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from PIL import Image
+
     from evenface.errors import ConfigError
     from evenface.predict.inputs import find_inputs
 
     _check(args)
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # a large photo is one like others
     if args.workers is None:  # each decodes a picture ahead, and a hundred of 40 megapixels would not fit into memory
         args.workers = (os.cpu_count() or 1) if args.engine == "ray" else min(8, os.cpu_count() or 1)
     inputs = find_inputs(args.inputs, results=(args.draw, args.faces))
@@ -111,7 +115,8 @@ def run(args: argparse.Namespace) -> int:
         "tta": args.tta,
     }
     output = None if args.output in (None, "-") else Path(args.output)
-    sharded = output is not None and args.format in (None, "parquet") and (args.output.endswith(("/", os.sep)) or output.is_dir())
+    named = output is not None and args.output.endswith(("/", os.sep))  # a folder, which holds shards whatever the format
+    sharded = named or (output is not None and args.format in (None, "parquet") and output.is_dir())
     if args.engine == "ray" and output is None:
         raise ConfigError("--engine ray writes Parquet shards; name their folder with -o/--output.")
     if sharded or args.engine == "ray":

@@ -13,6 +13,7 @@ import dataclasses
 import glob
 import itertools
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -101,7 +102,7 @@ def find_inputs(words: Sequence[str], results: Iterable[Path | None] = ()) -> In
     single = len(words) == 1 and len(pictures) == 1 and not films and _named(words[0]).is_file()
     left_out = tuple(sorted(search.left_out))
     numbers = tuple(dict.fromkeys(cameras))
-    twins = _twins([*files, *(root / f"camera{number}" for number in numbers)])
+    twins = _twins([*files, *(root / f"camera{number}" for number in numbers)]) | _like_frames(pictures, films)
     return Inputs(pictures, films, numbers, root, single, twins, tuple(search.unreadable), left_out)
 
 
@@ -116,6 +117,13 @@ def _twins(paths: Sequence[Path]) -> frozenset[Path]:
         if not more:
             return frozenset(found)
         found |= more
+
+
+def _like_frames(pictures: Sequence[Path], films: Sequence[Path]) -> frozenset[Path]:
+    """Pictures that are called as a frame of a film beside them would be: `a-frame000000.png` beside `a.mp4`."""
+    stems = {_whole(film).with_suffix("") for film in films}
+    found = {path: re.fullmatch(r"(.+)-frame\d{6,}", _whole(path).with_suffix("").name) for path in pictures} if films else {}
+    return frozenset(path for path, name in found.items() if name is not None and _whole(path).with_name(name[1]) in stems)
 
 
 def _named(word: str) -> Path:
@@ -177,8 +185,12 @@ class _Search:
             self.unreadable.append((Path(error.filename), error.strerror or str(error)))
 
         for path in files_below(folder, skip=self._is_result, failed=failed):
-            if is_image(path) or (is_video(path) and not path.name.startswith(".")):
-                yield path
+            if not is_image(path) and (path.name.startswith(".") or not is_video(path)):
+                continue
+            if path.exists() and not path.is_file():  # a pipe, whose reader would wait for ever
+                self.unreadable.append((path, "it is no file"))
+                continue
+            yield path
 
     def _is_result(self, folder: Path) -> bool:
         if not self._results or os.path.realpath(folder) not in self._results:

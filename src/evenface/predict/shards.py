@@ -21,6 +21,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from evenface.predict.inputs import Inputs
 from evenface.predict.run import Summary, predict_inputs
 from evenface.predict.writers import Writer
 from evenface.recognizer import SMOOTHING, Recognizer
+from evenface.runtimes import ONNX, XML
 from evenface.video.reading import is_video
 
 
@@ -54,7 +56,15 @@ class Shard:
         return out / f"part-{self.number:05d}.json"
 
     def is_done(self, out: Path) -> bool:
-        return self.table(out).is_file() and self.report(out).is_file()
+        """Whether table and report are there, and whole as far as their ends tell."""
+        import pyarrow.parquet as pq
+
+        try:
+            pq.read_metadata(self.table(out))
+            json.loads(self.report(out).read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # pyarrow's and json's errors are ValueErrors
+            return False
+        return True
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -160,7 +170,8 @@ def _hash_of_model(name: str | os.PathLike[str] | None) -> str:
     if path.suffix in (".onnx", ".xml") and path.is_file():
         files = [path, *([path.with_suffix(".bin")] if path.suffix == ".xml" else [])]
     else:
-        files = [standing(zoo.model_path(path)) / each for each in (WEIGHTS, CONFIG)]
+        # an exported file beside the weights may be what computes
+        files = [standing(zoo.model_path(path)) / each for each in (WEIGHTS, CONFIG, ONNX, XML, Path(XML).with_suffix(".bin"))]
     return hashlib.sha256("".join(zoo.sha256_of(each) for each in files if each.is_file()).encode()).hexdigest()
 
 
@@ -174,14 +185,17 @@ def _is_begun(out: Path, about: Mapping[str, Any]) -> bool:
     if out.is_file():
         raise ConfigError(f"{out} is a file; -o/--output names the folder for the shards.")
     if claim.is_file():
-        former = json.loads(claim.read_text(encoding="utf-8"))
-        former.setdefault("sha256", about["sha256"])  # an earlier evenface did not say
-        before, now = _flags(former), _flags(about)
+        try:
+            former = json.loads(claim.read_text(encoding="utf-8"))
+            before = _flags({"sha256": about["sha256"], **former})  # an earlier evenface did not say the hash
+        except (OSError, ValueError, TypeError, AttributeError):
+            raise ConfigError(f"{claim} is damaged, so nobody knows what {out} is for; choose another -o/--output, or remove it.") from None
+        now = _flags(about)
         differ = [key for key in now if before.get(key) != now[key]]
         if differ:
             raise ConfigError(f"{out} was begun with other {', '.join(differ)}; choose another -o/--output, or remove it.")
         return True
-    if out.is_dir() and any(out.iterdir()):
+    if out.is_dir() and any(not fnmatch(each.name, ".*.part") for each in out.iterdir()):  # such are of a call that was killed
         raise ConfigError(f"{out} holds something else; choose a new -o/--output.")
     return False
 

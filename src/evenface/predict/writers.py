@@ -14,6 +14,7 @@ import csv
 import io
 import json
 import os
+import secrets
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -81,7 +82,7 @@ class Writer:
         self._parquet: Any = None
         self._keep_partial = keep_partial
         self._pipe = path is not None and path.exists() and not path.is_file()  # a pipe or a device is written to, not replaced
-        self._aside = None if path is None or self._pipe else aside_of(path)
+        self._aside = None if path is None or self._pipe else aside_of(path, secrets.token_hex(4))  # two calls may write to one
         self._file = self._open()
         self._rows: Any = None
         if kind == "csv":

@@ -127,7 +127,7 @@ class Service:
 
     async def _seen(self, upload: Upload, ask: Ask, slots: Slots) -> Seen:
         width, height = await self._aside(inspect, upload.data, self.limits.max_pixels)
-        loop, size, handed = asyncio.get_running_loop(), width * height, False
+        loop, size = asyncio.get_running_loop(), width * height
         await self._pixels.take(size)
 
         def give(_: object) -> None:
@@ -135,14 +135,22 @@ class Service:
                 loop.call_soon_threadsafe(self._pixels.give, size)
 
         try:
-            image = await self._aside(decode, upload.data)
+            decoding = self._pool.submit(decode, upload.data)
+        except BaseException:
+            give(None)
+            raise
+        try:
+            image = await asyncio.wrap_future(decoding)
+        except BaseException:
+            decoding.add_done_callback(give)  # a thread that has begun cannot be stopped, and holds the memory until it is done
+            raise
+        try:
             future = self.batcher.submit(Job(image, upload.name, ask), slots)
-            del image  # the queue alone holds it
-            future.add_done_callback(give)
-            handed = True
-        finally:
-            if not handed:
-                self._pixels.give(size)
+        except BaseException:
+            give(None)
+            raise
+        del image, decoding  # the queue alone holds the pixels
+        future.add_done_callback(give)
         return await asyncio.wrap_future(future)
 
     def _aside(self, work: Callable[..., T], *words: object) -> Awaitable[T]:

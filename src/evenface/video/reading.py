@@ -80,12 +80,10 @@ def is_video(path: str | os.PathLike[str]) -> bool:
         return path.suffix.lower() in SUFFIXES
     from PIL import Image
 
-    from evenface.data.decode import UNREADABLE
-
     try:
         with Image.open(path) as image:
             return bool(getattr(image, "is_animated", False))
-    except UNREADABLE:
+    except Exception:  # a cut file makes Pillow raise whatever its bytes spell; it is read as a picture, whose first frame may be whole
         return False
 
 
@@ -298,6 +296,7 @@ def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFr
     """All frames in order of their time, and None where something could not be decoded."""
     error = load_av().error.FFmpegError
     packets = container.demux(stream)
+    whole = "mp4" in container.format.name  # a recording of a broadcast begins in the middle of something; these do not
     while True:
         try:
             packet = next(packets, None)
@@ -312,6 +311,8 @@ def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFr
             yield None
         if packet is None:
             return
+        if whole and packet.is_corrupt:  # the file was cut within it
+            yield None
 
 
 def _tagged_duration(stream: VideoStream) -> float | None:

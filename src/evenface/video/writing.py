@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import secrets
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -68,7 +69,7 @@ class VideoWriter:
         self.fps = min(like.fps if fps is None else fps, _FASTEST)
         self._check(like)
         self._av = load_av()
-        self._aside = aside_of(self.path)
+        self._aside = aside_of(self.path, secrets.token_hex(4))
         self._source = like.source
         self._sound: Sound | None = None
         self._start: float | None = None
