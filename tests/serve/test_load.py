@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import threading
 import time
 from collections.abc import Iterator
@@ -10,6 +11,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from PIL import Image
+
+from evenface.serve.images import decode
 
 from ..predict.conftest import with_faces
 from .conftest import Bench, Make, ask, encoded, part, picture
@@ -24,6 +28,11 @@ def crowd() -> Iterator[ThreadPoolExecutor]:
 
 def post(crowd: ThreadPoolExecutor, bench: Bench, seed: int = 0, count: int = 1) -> Future[Any]:
     return crowd.submit(bench.client.post, "/v1/predict", files=[part(picture(seed + i)) for i in range(count)])
+
+
+def picture_size() -> int:
+    width, height = Image.open(io.BytesIO(picture(0))).size
+    return int(width * height)
 
 
 def wait_for(bench: Bench, under_way: int) -> None:
@@ -90,6 +99,30 @@ def test_the_time_limit(make: Make, crowd: ThreadPoolExecutor) -> None:
     assert post(crowd, bench).result().status_code == 200
     assert bench.service._pixels.free == bench.service._pixels.size
     assert bench.service._bodies.free == bench.service._bodies.size
+
+
+def test_a_picture_that_is_still_being_decoded_holds_its_memory(
+    make: Make, crowd: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, begun, go = make(timeout=0.5), threading.Event(), threading.Event()
+
+    def slow(data: bytes) -> Any:
+        begun.set()
+        assert go.wait(20)
+        return decode(data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("evenface.serve.service.decode", slow)
+        first = post(crowd, bench)
+        assert begun.wait(10)
+        assert first.result(10).status_code == 504
+    assert bench.service._pixels.size - bench.service._pixels.free == picture_size()
+    go.set()
+    deadline = time.monotonic() + 10
+    while bench.service._pixels.free < bench.service._pixels.size:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert post(crowd, bench).result().status_code == 200
 
 
 def test_who_hangs_up_is_not_computed_for(make: Make, crowd: ThreadPoolExecutor) -> None:
