@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from evenface.distill.faces import read_faces
 from evenface.errors import ConfigError, DataError
 from evenface.labels import BASIC
 from evenface.training.config import TrainConfig
+from evenface.training.data import load_manifest
 
 
 Settings = Callable[..., TrainConfig]
@@ -60,6 +62,15 @@ def test_a_set_without_contempt_for_a_teacher_that_knows_it(settings: Settings, 
     config = settings(dataset="rafdb", data_dir=str(tmp_path / "raf"), val_fraction=0.2)
     manifest = read_faces(config, options_of(config), (*BASIC, "contempt"))
     assert [len(manifest.split(name)) for name in ("train", "validation")] == [28, 7]
+
+
+def test_a_students_list_may_be_of_faces_that_its_labels_leave_out(settings: Settings, tmp_path: Path) -> None:
+    listed = tmp_path / "out.txt"
+    listed.write_text("a-face-without-a-majority\n")
+    config = settings(exclude=str(listed))
+    assert len(load_manifest(config)) == 32 + 16 + 12
+    with pytest.raises(ConfigError, match="No face of 'blobs' has an id"):
+        load_manifest(dataclasses.replace(config, method="ce", method_options={}))
 
 
 @pytest.mark.parametrize(("teacher", "option"), [("dlib-face", "temperature"), ("runs/x", "descriptor_weight")])

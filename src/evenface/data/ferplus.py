@@ -34,7 +34,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 from PIL import Image
 
-from evenface.data.layout import csv_lines, not_found, present, require_folder
+from evenface.data.layout import csv_lines, not_found, present, require_folder, require_utf8
 from evenface.data.manifest import IMAGE_TYPE, SPLITS, Manifest
 from evenface.data.votes import NAMED, UNDECIDED, VOTES, distribution, majority, maximum, without_slips
 from evenface.errors import ConfigError, DataError, unknown_name
@@ -108,9 +108,9 @@ def _chooser(classes: int, labels: str) -> Chooser:
 
 def _read(path: Path, choose: Chooser) -> pa.Table:
     if all(_parquet_files(path, split) for split in SPLITS):
-        return _from_parquet(path, choose)
+        return _from_parquet(require_utf8(path), choose)
     if (path / "fer2013new.csv").is_file() and (path / "fer2013.csv").is_file():
-        return _from_csv(path, choose)
+        return _from_csv(require_utf8(path), choose)
     if all((path / folder / "label.csv").is_file() for folder in FOLDERS.values()):
         return _from_folders(path, choose)
     raise not_found(path, "FERPlus", TREE)

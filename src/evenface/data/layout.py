@@ -14,6 +14,7 @@ import numpy as np
 
 from evenface.data.manifest import Manifest
 from evenface.errors import DataError
+from evenface.files import printable
 
 
 MISSING_LIMIT = 0.01
@@ -42,6 +43,17 @@ def require_folder(root: str | Path, what: str, tree: str) -> Path:
         raise not_found(path, what, tree, "is not a folder")
     if not any(path.iterdir()):
         raise not_found(path, what, tree, "is empty")
+    return path
+
+
+def require_utf8(path: Path) -> Path:
+    """The path, if tables can be read there.
+
+    Raises:
+        DataError: it holds bytes that are no UTF-8, which pyarrow cannot open.
+    """
+    if printable(path) != str(path):
+        raise DataError(f"Tables cannot be read from {printable(path)}, for that name is no UTF-8; rename the folder or the file.")
     return path
 
 

@@ -26,7 +26,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from evenface.data.folder import SPLIT_NAMES
-from evenface.data.layout import fields, not_found, present, require_every_class
+from evenface.data.layout import fields, not_found, present, require_every_class, require_utf8
 from evenface.data.manifest import IMAGE_TYPE, Manifest, require_unique, take_rows
 from evenface.data.shards import is_prepared, read_shards, require_complete
 from evenface.errors import DataError, LabelError
@@ -59,7 +59,7 @@ def read_table(root: str | Path, *, classes: int = 7) -> Manifest:
     path = Path(root)
     if not path.exists():
         raise not_found(path, "manifest", TREE, "does not exist")
-    require_complete(path)
+    require_complete(require_utf8(path.absolute()))
     files = _files(path) if path.is_dir() else [(None, path)]
     if path.is_dir() and is_prepared([file for _, file in files]):
         return read_shards(files[0][1].parent, [file for _, file in files])
