@@ -248,7 +248,7 @@ def test_old_runs_without_an_environment(made: Made, tmp_path: Path) -> None:
         del config[key]
     (run / "best/config.json").write_text(json.dumps(config))
     found = write_report([str(run)], tmp_path / "report.html", **QUICK)
-    assert "does not tell how many faces" in plain(found.page)
+    assert "It is not known how many faces of each class" in plain(found.page)
     assert "training" not in anchors(found.page)
 
 
