@@ -38,7 +38,7 @@ def write_aside(path: str | os.PathLike[str], write: Callable[[IO[bytes]], objec
     aside = aside_of(path, secrets.token_hex(4))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _clear_abandoned(path.parent.absolute())
+        clear_abandoned(path.parent.absolute())
         with open(aside, "wb") as file:
             write(file)
             file.flush()
@@ -106,7 +106,8 @@ def clear_aside(folder: Path, older: float = 0.0) -> None:
 
 
 @functools.cache  # once per process: a folder may hold many thousand pictures
-def _clear_abandoned(folder: Path) -> None:
+def clear_abandoned(folder: Path) -> None:
+    """Removes what processes that were killed a day ago or longer left half-written in a folder."""
     clear_aside(folder, _ABANDONED)
 
 

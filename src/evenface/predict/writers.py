@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from evenface.errors import ConfigError, unknown_name
-from evenface.files import aside_of, cannot_write
+from evenface.files import aside_of, cannot_write, clear_abandoned
 from evenface.results import FrameResult
 
 
@@ -100,6 +100,7 @@ class Writer:
         try:
             if not self._pipe:
                 place.parent.mkdir(parents=True, exist_ok=True)
+                clear_abandoned(place.parent.absolute())
             return place.open("wb") if self._kind == "parquet" else place.open("w", encoding="utf-8", newline="")
         except OSError as error:
             raise cannot_write(Path(self.path or ""), error) from error

@@ -23,7 +23,7 @@ from typing import Any, Self
 import numpy as np
 
 from evenface.errors import ConfigError, DataError
-from evenface.files import aside_of, cannot_write
+from evenface.files import aside_of, cannot_write, clear_abandoned
 from evenface.video.reading import Source, Video, load_av
 from evenface.video.sound import Sound
 
@@ -79,6 +79,7 @@ class VideoWriter:
         self._open = True
         with self._told():
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            clear_abandoned(self.path.parent.absolute())
             with contextlib.suppress(FileNotFoundError):
                 self.path.lstat()  # a name that is too long is told here, not at the end
             self._out = self._av.open(f"file:{self._aside}", "w", format="mp4", options={"movflags": "+faststart"})
