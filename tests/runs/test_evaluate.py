@@ -124,8 +124,9 @@ def test_data_of_one_name_do_not_take_each_others_place(run: Path, tmp_path: Pat
         evaluate(run, data_dir=str(places[1]), device="cpu")
     assert before == (first.metrics_file.read_bytes(), first.predictions_file.read_bytes())
     assert evaluate(run, data_dir=str(places[1]), output=tmp_path / "scores", device="cpu").metrics_file.is_file()
-    first.metrics_file.unlink()
-    assert evaluate(run, data_dir=str(places[1]), device="cpu").metrics_file == first.metrics_file
+    for damaged in (b"{", None):
+        first.metrics_file.write_bytes(damaged) if damaged is not None else first.metrics_file.unlink()
+        assert evaluate(run, data_dir=str(places[1]), device="cpu").metrics_file == first.metrics_file
 
 
 def test_a_set_of_test_faces_alone_can_be_scored(run: Path, tmp_path: Path) -> None:

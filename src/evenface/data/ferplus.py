@@ -304,9 +304,7 @@ def _votes(table: pa.Table, columns: Sequence[str], path: Path) -> np.ndarray:
         except (TypeError, ValueError):
             raise DataError(f"{path}: the column '{name}' does not hold numbers; a vote is one from 0 on.") from None
         if (bad := np.flatnonzero(~(np.isfinite(counts) & (counts >= 0)))).size:
-            raise DataError(
-                f"{path}, row {bad[0] + 1}: the column '{name}' has no number from 0 on there; the copy is damaged, fetch it again."
-            )
+            raise DataError(f"{path}, row {bad[0] + 1}: the column '{name}' has no number from 0 on; the copy is damaged, fetch it again.")
         votes[:, i] = counts
     return votes
 
@@ -362,10 +360,8 @@ def _png(pixels: pa.Scalar, path: Path, row: int) -> bytes:
         raise DataError(f"{path}, row {row}: the pixels are not numbers; the copy is damaged, fetch it again.") from None
     if values.size != 48 * 48:
         raise DataError(f"{path}, row {row} holds {values.size} pixels where 2304 are needed; the file is cut short.")
-    if values.min() < 0 or values.max() > 255:
-        raise DataError(
-            f"{path}, row {row}: a pixel is a number from 0 to 255, not {values.max() if values.max() > 255 else values.min()}."
-        )
+    if (odd := values[(values < 0) | (values > 255)]).size:
+        raise DataError(f"{path}, row {row}: a pixel is a number from 0 to 255, not {odd[0]}.")
     out = io.BytesIO()
     Image.fromarray(values.reshape(48, 48).astype(np.uint8)).save(out, "PNG", compress_level=1)
     return out.getvalue()

@@ -22,7 +22,7 @@ from evenface.data.duplicates import duplicates_of_train
 from evenface.data.manifest import Manifest
 from evenface.data.store import open_store
 from evenface.devices import resolve_device, resolve_precision
-from evenface.errors import ConfigError, unknown_name
+from evenface.errors import ConfigError, DataError, unknown_name
 from evenface.evaluation.aggregate import DECIMALS, expert_weights, weighted
 from evenface.evaluation.evaluate import predict, predict_experts, require_sizes
 from evenface.evaluation.metrics import AGGREGATES
@@ -163,12 +163,14 @@ def evaluate(
 
 def _require_same_place(file: Path, settings: TrainConfig) -> None:
     """Scores on one data set are not replaced by those on another that happens to have the same name."""
-    before = read_metrics(file).get("data_dir") if file.is_file() else None
+    before = None
+    with contextlib.suppress(DataError):  # none, or a damaged one, which is written anew
+        before = read_metrics(file).get("data_dir")
     now = settings.data_dir and str(Path(settings.data_dir).resolve())
     if before is not None and before != now:
         raise ConfigError(
             f"{file} has the scores on the faces in {before}, which have the same name as those in {now}; "
-            f"name another folder for these with -o, or remove that file."
+            "name another folder for these with -o, or remove that file."
         )
 
 
