@@ -60,6 +60,13 @@ def test_offsets_of_sade() -> None:
     assert np.isfinite(sade_offsets([60, 0, 20, 15])).all()
 
 
+def test_offsets_of_sade_are_equal_for_equal_classes() -> None:
+    a, b = math.log(100 / 210), math.log(10 / 210)
+    shared = (b + a) / 2  # two classes of 100 faces get the values of the third and of one of themselves
+    expected = [[0.0] * 3, [a, a, b], [a - 2 * shared, a - 2 * shared, b - 2 * a]]
+    np.testing.assert_allclose(sade_offsets([100, 100, 10]), expected, rtol=1e-12)
+
+
 def test_a_misspelt_divergence_is_refused() -> None:
     with pytest.raises(ConfigError, match="Unknown divergence of the experts 'expert-mean'; did you mean 'expert_mean'"):
         expert_diversity(torch.zeros(2, 1, 3), np.ones(3), "expert-mean")  # type: ignore[arg-type]

@@ -18,6 +18,13 @@ def test_the_low_group_is_what_remains_below_the_share() -> None:
     assert low_importance(torch.rand(90), beta=0.7).sum() == 27  # though 0.7 * 90 < 63 in floating point
 
 
+def test_a_low_group_of_one_is_left_where_the_share_is_all_but_one() -> None:
+    beta = 1 - 1e-12
+    assert low_importance(A, beta).tolist() == [False, False, False, False, True]
+    assert rank_regularisation(A, beta, margin=0.7).item() == pytest.approx(0.7 - ((0.9 + 0.6 + 0.5 + 0.2) / 4 - 0.1))
+    assert low_importance(A[:0], beta).tolist() == []
+
+
 def test_of_equal_faces_the_later_are_low() -> None:
     assert low_importance(torch.full((4,), 0.5), beta=0.5).tolist() == [False, False, True, True]
 

@@ -70,3 +70,10 @@ def test_what_is_left_without_a_part(
     batch, model = faces(votes=votes and other != "rbf"), tiny()
     found = create_method("even", setting, options).loss(batch, model).total
     torch.testing.assert_close(found, create_method(other, setting, theirs).loss(batch, model).total)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"), [({}, False), ({"gamma": 0.5}, True), ({"gamma": 0.0}, False), ({"gamma": 0.5, "mu": 0.0}, False)]
+)
+def test_a_steep_gamma_is_told(options: dict[str, float], told: bool, setting: Setting) -> None:
+    assert any("no bound on its slope" in note for note in create_method("even", setting, options).notes()) is told

@@ -186,6 +186,24 @@ def test_ones_own_options_without_the_decorator(tmp_path: Path, setting: Setting
     assert create_method(f"{file}:Further", setting, {"scale": 3}).describe() == {"name": "Further", "scale": 3.0}
 
 
+def test_two_files_of_one_name_are_two_methods(tmp_path: Path, setting: Setting) -> None:
+    for kind in ("a", "b"):
+        (tmp_path / kind).mkdir()
+        own = OWN.replace("scale: float = field(default=2.0", f'kind: Literal["{kind}"] = "{kind}"\n    scale: float = field(default=2.0')
+        (tmp_path / kind / "mine.py").write_text(own.replace("import torch", "from typing import Literal\n\nimport torch", 1))
+    first, second = (f"{tmp_path / kind / 'mine.py'}:Mine" for kind in ("a", "b"))
+    cls = get_method(first)
+    create_method(second, setting, {"kind": "b"})
+    assert cls.Options(kind="a").kind == "a"  # type: ignore[call-arg, attr-defined]
+
+
+@pytest.mark.parametrize("options", ["None", "dict", "MyOptions()"])
+def test_ones_own_options_of_another_kind(tmp_path: Path, options: str) -> None:
+    (tmp_path / "mine.py").write_text(OWN.replace("    Options = MyOptions", f"    Options = {options}"))
+    with pytest.raises(ConfigError, match=r"The `Options` of 'Mine' of '.*mine\.py' must be a subclass of evenface\.methods\.Options"):
+        get_method(f"{tmp_path / 'mine.py'}:Mine")
+
+
 def test_ones_own_file_that_is_broken(tmp_path: Path) -> None:
     file = tmp_path / "broken.py"
     file.write_text("import no_such_module_anywhere\n")

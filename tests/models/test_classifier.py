@@ -107,3 +107,14 @@ def test_impossible_settings_are_refused() -> None:
             Classifier(backbone, names)
     with pytest.raises(ConfigError, match="dropout"):
         Classifier(backbone, NAMES, dropout=1.0)
+
+
+def test_a_network_built_in_inference_mode_is_whole_and_can_be_trained() -> None:
+    torch.manual_seed(0)
+    usual = build_classifier("test_resnet", NAMES, 32)
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        built = build_classifier("test_resnet", NAMES, 32)
+    torch.testing.assert_close(built.state_dict(), usual.state_dict(), rtol=0, atol=0)
+    built(torch.rand(2, 3, 32, 32)).logits.square().sum().backward()
+    assert all(p.grad is not None for p in built.parameters())

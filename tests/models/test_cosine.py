@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from evenface.models.cosine import CosineClassifier
 NAMES = ("happiness", "neutral", "fear")
 
 
-def make(model: str = "test_resnet", size: int = 32, **settings: float) -> CosineClassifier:
+def make(model: str = "test_resnet", size: int = 32, **settings: Any) -> CosineClassifier:
     torch.manual_seed(0)
     return CosineClassifier.of(build_classifier(model, NAMES, size), **settings)
 
@@ -102,5 +103,6 @@ def test_saved_and_read_again_it_says_the_same(tmp_path: Path) -> None:
 
 
 def test_a_scale_of_nothing_is_refused() -> None:
-    with pytest.raises(ConfigError, match="scale"):
-        make(scale=0.0)
+    for scale in (0.0, -1.0, math.nan, math.inf, "30", None):
+        with pytest.raises(ConfigError, match="scale of a cosine head is a number above 0, not"):
+            make(scale=scale)

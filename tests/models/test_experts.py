@@ -107,3 +107,9 @@ def test_dropout_acts_on_the_logits_alone() -> None:
 def test_an_unknown_head_is_refused() -> None:
     with pytest.raises(ConfigError, match="linear or cosine"):
         Experts.of(build_classifier("test_resnet", BASIC, 32), head_type="round")
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf"), "30", None])
+def test_a_scale_that_is_no_number_above_zero_is_refused(scale: float) -> None:
+    with pytest.raises(ConfigError, match="scale of experts is a number above 0, not"):
+        Experts.of(build_classifier("test_resnet", BASIC, 32), experts=2, head_type="cosine", scale=scale)

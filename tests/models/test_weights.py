@@ -90,6 +90,15 @@ def test_code_in_a_file_is_named_and_never_run(tmp_path: Path, suffix: str) -> N
     assert not target.exists()
 
 
+def test_a_pickle_that_no_tensor_can_be_made_of(tmp_path: Path) -> None:
+    itself: dict[str, object] = {"w": np.zeros(2, np.float32)}
+    itself["self"] = itself
+    for content in (itself, {"w": np.zeros(2, np.longdouble)}):
+        (tmp_path / "a.pkl").write_bytes(pickle.dumps(content))
+        with pytest.raises(ModelError, match=r"a\.pkl is not a readable pickle of numpy arrays \((RecursionError|TypeError): [^\n]*$"):
+            read_weights(tmp_path / "a.pkl")
+
+
 def test_a_codec_other_than_latin1_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.pkl").write_bytes(b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00aX\x05\x00\x00\x00rot13\x86R.")
     with pytest.raises(ModelError, match="rot13"):

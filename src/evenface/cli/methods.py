@@ -73,11 +73,18 @@ def _options(name: str) -> list[dict[str, Any]]:
                 "flag": _flag(field.name, kind),
                 "type": kind.__name__,
                 "choices": list(choices),
-                "default": field.default,
+                "default": _default(field),
                 **about,
             }
         )
     return options
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    """None where there is none."""
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return None if field.default is dataclasses.MISSING else field.default
 
 
 def _flag(name: str, kind: type[Any]) -> str:

@@ -60,7 +60,8 @@ def expert_diversity(logits: Tensor, temperatures: Tensor | np.ndarray, divergen
 def sade_offsets(counts: Sequence[int] | npt.NDArray[np.integer], tau: float = 2.0) -> Numbers:
     """What is added to the logits of SADE's three experts in training, (3, L), float64: 0, log pi, and log pi - tau log inverse pi.
 
-    The inverse of the prior pi has its values in reverse order: the rarest class gets that of the most frequent, and so on.
+    The inverse of the prior pi has its values in reverse order: the rarest class gets that of the most frequent, and so on. Classes with
+    equally many faces share the mean of theirs, so that none is favoured by its place.
 
     Arguments:
         counts: training faces per class (L,); as for `log_prior`, a class without faces counts as one with one.
@@ -70,4 +71,6 @@ def sade_offsets(counts: Sequence[int] | npt.NDArray[np.integer], tau: float = 2
     order = np.argsort(prior, kind="stable")
     inverse = np.empty_like(prior)
     inverse[order] = prior[order[::-1]]
+    for value in np.unique(prior):
+        inverse[prior == value] = inverse[prior == value].mean()
     return np.stack([np.zeros_like(prior), prior, prior - tau * inverse])

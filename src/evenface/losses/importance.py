@@ -2,7 +2,7 @@
 
     L_RR = max(0, margin - (mean of a over the high group - mean of a over the low group))
 
-The high group are the int(beta N) faces of highest importance a, the low group the others.
+The high group are the int(beta N) faces of highest importance a, the low group the others, and at least one.
 """
 
 from __future__ import annotations
@@ -13,6 +13,11 @@ from torch import Tensor
 from evenface.losses._numbers import full
 
 
+def _high(n: int, beta: float) -> int:
+    """How many of n faces are in the high group."""
+    return max(0, min(int(beta * n + 1e-9), n - 1))  # 0.7 * 90 is a little below 63
+
+
 def low_importance(importance: Tensor, beta: float = 0.7) -> Tensor:
     """Which faces are in the low group, (N,) bool: all but the int(beta N) of highest importance; of equals, the later ones.
 
@@ -20,9 +25,8 @@ def low_importance(importance: Tensor, beta: float = 0.7) -> Tensor:
         importance: a (N,).
         beta: share of the high group, in [0, 1).
     """
-    high = int(beta * len(importance) + 1e-9)  # 0.7 * 90 is a little below 63
     low = torch.ones(len(importance), dtype=torch.bool, device=importance.device)
-    low[torch.argsort(importance, descending=True, stable=True)[:high]] = False
+    low[torch.argsort(importance, descending=True, stable=True)[: _high(len(importance), beta)]] = False
     return low
 
 
@@ -35,7 +39,7 @@ def rank_regularisation(importance: Tensor, beta: float = 0.7, margin: float = 0
         margin: how far its mean shall lead.
     """
     a, low = full(importance), low_importance(importance, beta)
-    if int(beta * len(a) + 1e-9) == 0:
+    if _high(len(a), beta) == 0:
         return 0 * a.sum()
     lead = a[~low].mean() - a[low].mean()
     return (margin - lead).clamp_min(0)

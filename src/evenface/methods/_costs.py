@@ -1,7 +1,7 @@
 """What a training step of each method costs beside one of `ce`, as `benchmarks/methods.py` measured it.
 
-costs()["methods"]["rbcf"]        # {"time": 1.9, "memory": 1.3, "steps": 1.0}
-epoch_cost("rbcf")                # 1.9
+costs()["methods"]["rbcf"]        # {"time": 1.7, "memory": 1.3, "steps": 1.0}
+epoch_cost("rbcf")                # 1.72
 """
 
 from __future__ import annotations

@@ -30,6 +30,14 @@ class Rebalanced(Weighted):
     def uses_weights(self) -> bool:
         return self.uses_maps or (isinstance(self.options, FocusOptions) and self.options.mu > 0)
 
+    def idle(self) -> dict[str, tuple[str, ...]]:
+        o, idle = self.options, super().idle()
+        if isinstance(o, ConsistencyOptions) and o.lam == 0:
+            idle["--lam 0"] = ("rbc_norm", "rbc_weighting", "rbc_distance", "flip_back", "detach_maps")
+        if isinstance(o, FocusOptions) and o.mu == 0:
+            idle["--mu 0"] = ("gamma", "rbf_views")
+        return idle
+
     def prepare(self, model: nn.Module) -> nn.Module:
         if isinstance(self.options, ConsistencyOptions):
             set_detach(model, self.options.detach_maps)

@@ -9,7 +9,7 @@ the same thing has the same flag in every method.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -139,10 +139,13 @@ class Weighted(Sum):
 
     def notes(self) -> list[str]:
         o = self.options
-        idle = idle_notes(o, _UNUSED[o.weights], f"--weights {o.weights}") if isinstance(o, WeightOptions) else []
         if not self.uses_weights or (isinstance(o, WeightOptions) and o.weights == "none"):
-            return idle
-        return [*weight_notes(self.B.tolist(), self.setting.class_names, self.setting.counts), *idle]
+            return super().notes()
+        return [*weight_notes(self.B.tolist(), self.setting.class_names, self.setting.counts), *super().notes()]
+
+    def idle(self) -> dict[str, tuple[str, ...]]:
+        o = self.options
+        return {f"--weights {o.weights}": _UNUSED[o.weights]} if isinstance(o, WeightOptions) else {}
 
 
 _UNUSED: dict[Scheme, tuple[str, ...]] = {  # options of a scheme that do nothing
@@ -151,12 +154,6 @@ _UNUSED: dict[Scheme, tuple[str, ...]] = {  # options of a scheme that do nothin
     "inverse_mek": ("beta", "normalize"),
     "none": ("beta", "normalize"),
 }
-
-
-def idle_notes(options: Options, names: Sequence[str], because: str) -> list[str]:
-    """Sentences on those of the options `names` that were given, though the choice that `because` names makes no use of them."""
-    defaults = {one.name: one.default for one in fields(options)}
-    return [f"--{name} does nothing with {because}." for name in names if getattr(options, name) != defaults[name]]
 
 
 def over_views(views: Views, first: Output, second: Output | None, loss: Callable[[Tensor], Tensor]) -> Tensor:

@@ -88,6 +88,9 @@ class AdaCm(Method):
         self.right.zero_()
         self.epoch.fill_(epoch)
 
+    def idle(self) -> dict[str, tuple[str, ...]]:
+        return {"--lam-s 0": ("temperature",)} if self.options.lam_s == 0 else {}
+
     def loss(self, batch: Batch, model: nn.Module) -> Losses:
         o = self.options
         seen, weak, other, strong = self.forward_all((batch.x, *batch.pool), model)

@@ -182,8 +182,15 @@ class Method(nn.Module):
     # -------------------- what it tells
 
     def notes(self) -> list[str]:
-        """Sentences for the log at the start (for instance that the class weights are nearly uniform)."""
-        return []
+        """Sentences for the log at the start (for instance that the class weights are nearly uniform); a subclass adds its own to these."""
+        defaults = {option.name: option.default for option in dataclasses.fields(self.options)}
+        idle = [(name, because) for because, names in self.idle().items() for name in names]
+        given = [(name, because) for name, because in idle if getattr(self.options, name) != defaults[name]]
+        return [f"--{name.replace('_', '-')} does nothing with {because}." for name, because in given]
+
+    def idle(self) -> dict[str, tuple[str, ...]]:
+        """Names of options that the others leave without effect, by what does so (such as "--lam 0"); who gives one is told so."""
+        return {}
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
         """Tables for the run folder, written as `<name>.csv` after every epoch; a column `row` becomes the `id` of that training face."""

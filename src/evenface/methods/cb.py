@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from evenface.losses import cb_focal, cb_sigmoid, cb_softmax
 from evenface.methods._heads import linear_head, start_even
 from evenface.methods._options import about
-from evenface.methods._terms import OriginalView, Term, Weighted, WeightOptions, idle_notes, over_views
+from evenface.methods._terms import OriginalView, Term, Weighted, WeightOptions, over_views
 from evenface.methods.base import Batch
 from evenface.models.output import Output
 
@@ -45,9 +45,9 @@ class Cb(Weighted):
         start_even(linear_head(model, len(self.setting.counts), f"'cb' with --form {self.options.form}"))
         return model
 
-    def notes(self) -> list[str]:
+    def idle(self) -> dict[str, tuple[str, ...]]:
         form = self.options.form
-        return [*super().notes(), *([] if form == "focal" else idle_notes(self.options, ("gamma",), f"--form {form}"))]
+        return super().idle() | ({} if form == "focal" else {f"--form {form}": ("gamma",)})
 
     def terms(self, batch: Batch, first: Output, second: Output | None) -> dict[str, Term]:
         return {"cls": (1.0, over_views(self.options.cls_views, first, second, lambda z: self._balanced(z, batch.labels)))}

@@ -104,6 +104,15 @@ class Dmue(Method):
         self.up = math.exp(-5 * (1 - epoch / end) ** 2) if epoch < end else 1.0
         self.down = math.exp(-((1 - end / epoch) ** 2)) if 0 < end < epoch else 1.0
 
+    def idle(self) -> dict[str, tuple[str, ...]]:
+        o = self.options
+        idle: dict[str, tuple[str, ...]] = {}
+        if o.w == 0:
+            idle["--w 0"] = ("temperature",)
+        if o.gamma == 0:
+            idle["--gamma 0"] = ("gram",)
+        return idle
+
     def loss(self, batch: Batch, model: nn.Module) -> Losses:
         o, labels, classes = self.options, batch.labels, len(self.setting.counts)
         out = model(batch.x)  # of all branches, one after the other along the batch

@@ -78,7 +78,7 @@ class Dnfer(Method):
 
     def notes(self) -> list[str]:
         flags = "--hflip, --erase, --jitter, --rotate, --scale, --shift, --noise and --rand-augment"
-        return [f"Only its own weak and strong picture of a face are learned from: {flags} do nothing."]
+        return [f"Only its own weak and strong picture of a face are learned from: {flags} do nothing.", *super().notes()]
 
     def _kept(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Which faces (N,) pass the threshold of their class; all, where none does or while warming up."""

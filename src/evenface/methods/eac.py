@@ -36,5 +36,9 @@ class Eac(Rebalanced):
     def make_weights(self, counts: Sequence[int]) -> list[float]:
         return [1.0] * len(counts)
 
-    def notes(self) -> list[str]:
-        return []
+    @property
+    def uses_weights(self) -> bool:
+        return False  # they are 1
+
+    def idle(self) -> dict[str, tuple[str, ...]]:
+        return super().idle() | {"--method eac, whose weights are 1": ("rbc_weighting",)}

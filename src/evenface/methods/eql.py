@@ -66,6 +66,10 @@ class Eql(Sum):
         start_even(linear_head(model, len(self.setting.counts), "'eql'"))
         return model
 
+    def idle(self) -> dict[str, tuple[str, ...]]:
+        form = self.options.form
+        return {f"--form {form}": ("gamma_b", "focal_scale", "balance") if form == "v2" else ("gamma", "mu", "alpha")}
+
     @property
     def ratio(self) -> Tensor:
         """g (L,): gradients as a positive over those as a negative; where there were none yet, balanced."""

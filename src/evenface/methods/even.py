@@ -48,6 +48,16 @@ class Even(Weighted):
     def uses_weights(self) -> bool:
         return self.options.mu > 0
 
+    def notes(self) -> list[str]:
+        o, steep = (
+            self.options,
+            "With --labels probability, a --gamma between 0 and 1 has no bound on its slope where an answer nears the votes.",
+        )
+        return [*super().notes(), *([steep] if 0 < o.gamma < 1 and o.mu > 0 else [])]
+
+    def idle(self) -> dict[str, tuple[str, ...]]:
+        return super().idle() | ({"--mu 0": ("gamma",)} if self.options.mu == 0 else {})
+
     def terms(self, batch: Batch, first: Output, second: Output | None) -> dict[str, Term]:
         o = self.options
         terms = {"cls": (1.0, over_views(o.cls_views, first, second, lambda z: shifted_cross_entropy(z, batch.target, self.shift)))}

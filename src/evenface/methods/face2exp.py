@@ -89,6 +89,15 @@ class Face2Exp(Method):
         last = round(self.options.finetune * self.setting.epochs)
         self.tuning = self.options.deployed == "student" and epoch >= self.setting.epochs - last
 
+    def idle(self) -> dict[str, tuple[str, ...]]:
+        o = self.options
+        idle: dict[str, tuple[str, ...]] = {}
+        if o.deployed == "teacher":
+            idle["--deployed teacher"] = ("finetune",)
+        if o.lam_u == 0:
+            idle["--lam-u 0"] = ("temperature", "threshold")
+        return idle
+
     def loss(self, batch: Batch, model: nn.Module) -> Losses:
         if self.tuning:
             return self._tune(batch, model)

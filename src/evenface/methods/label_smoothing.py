@@ -84,6 +84,12 @@ class LabelSmoothing(Method):
         rest = max(0.0, 1 - epoch / length) if length else 0.0
         self.weight = self.options.consistency * math.exp(-5 * rest**2)
 
+    def idle(self) -> dict[str, tuple[str, ...]]:
+        form = self.options.form
+        soft = ("soft_epsilon", "threshold", "consistency", "rampup")
+        of_form = {"uniform": (*soft, "temperature", "decay", "evaluate"), "soft": ("epsilon", "temperature"), "teacher": soft}
+        return {f"--form {form}": of_form[form]}
+
     def loss(self, batch: Batch, model: nn.Module) -> Losses:
         o, logits = self.options, model(batch.x).logits
         if o.form == "uniform":

@@ -76,6 +76,11 @@ class LdamDrw(Weighted):
             )
         }
 
+    def idle(self) -> dict[str, tuple[str, ...]]:
+        if self.uses_weights:
+            return super().idle()
+        return {f"--start {self.options.start:g}": ("weights", "beta", "normalize")}
+
     def notes(self) -> list[str]:
         epochs = self.setting.epochs
         when = f"from epoch {self.begin + 1} of {epochs} on" if self.begin < epochs else f"never, in {epochs} epochs"

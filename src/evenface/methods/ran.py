@@ -43,6 +43,9 @@ class Ran(Method):
     def prepare(self, model: nn.Module) -> nn.Module:
         return Regions.of(cast(Classifier, model), crop=self.options.crop, attention=self.options.attention)
 
+    def idle(self) -> dict[str, tuple[str, ...]]:
+        return {"--rank 0": ("margin",)} if self.options.rank == 0 else {}
+
     def loss(self, batch: Batch, model: nn.Module) -> Losses:
         output, alpha = cast(Regions, model).look(batch.x)
         cls, rank = cross_entropy(output.logits, batch.target), rank_bias(alpha, self.options.margin)

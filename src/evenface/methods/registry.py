@@ -7,7 +7,9 @@ The name may also be `path/to/file.py:Class`: a `Method` of one's own.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -116,7 +118,8 @@ def create_method(name: str, setting: Setting, options: dict[str, Any]) -> Metho
 def _from_file(path: Path, class_name: str) -> type[Method]:
     if not path.is_file():
         raise ConfigError(f"There is no file '{path}' to take the method '{class_name}' from.")
-    spec = importlib.util.spec_from_file_location(f"evenface_user_{path.stem}", path)
+    place = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:8]  # two files of one name are two modules
+    spec = importlib.util.spec_from_file_location(f"evenface_user_{path.stem}_{place}", path)
     assert spec is not None, "a .py file has a loader"
     assert spec.loader is not None, "a .py file has a loader"
     module = importlib.util.module_from_spec(spec)
@@ -133,6 +136,8 @@ def _from_file(path: Path, class_name: str) -> type[Method]:
         raise ConfigError(hint)
     if not (isinstance(cls, type) and issubclass(cls, Method) and cls.loss is not Method.loss):
         raise ConfigError(f"'{class_name}' of '{path}' must be a subclass of evenface.methods.Method with a `loss`.")
+    if not (isinstance(cls.Options, type) and issubclass(cls.Options, Options)):
+        raise ConfigError(f"The `Options` of '{class_name}' of '{path}' must be a subclass of evenface.methods.Options.")
     for part in cls.Options.__mro__:  # without the decorator its fields would be those of its parent
         if (part is cls.Options or issubclass(part, Options)) and "__dataclass_fields__" not in vars(part):
             raise ConfigError(f"The options '{part.__name__}' of '{path}' are no dataclass; put @dataclass(frozen=True) above the class.")

@@ -60,4 +60,5 @@ class Resample(Ce):
         visits = self.probabilities(counts, self.setting.epochs - 1) * counts.sum() / np.maximum(counts, 1)
         rare, common = int(visits.argmax()), int(counts.argmax())
         when = "In the last epoch" if self.options.sampling == "progressive" else "In an epoch"
-        return [f"{when} a face of '{names[rare]}' is drawn {visits[rare]:.2f} times, one of '{names[common]}' {visits[common]:.2f} times."]
+        drawn = f"a face of '{names[rare]}' is drawn {visits[rare]:.2f} times, one of '{names[common]}' {visits[common]:.2f} times"
+        return [f"{when} {drawn}.", *super().notes()]

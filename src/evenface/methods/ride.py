@@ -104,9 +104,20 @@ class Ride(Method):
     def notes(self) -> list[str]:
         epochs = self.setting.epochs
         if self.begin >= epochs:
-            return []
+            return super().notes()
         weights = weight_notes(self.B.tolist(), self.setting.class_names, self.setting.counts, advice="raise beta towards 1")
-        return [*weights, f"The class weights count from epoch {self.begin + 1} of {epochs} on."]
+        return [*weights, f"The class weights count from epoch {self.begin + 1} of {epochs} on.", *super().notes()]
+
+    def idle(self) -> dict[str, tuple[str, ...]]:
+        o = self.options
+        idle: dict[str, tuple[str, ...]] = {}
+        if o.base == "ce":
+            idle["--base ce"] = ("max_margin", "cosine_scale")
+        if o.diversity == 0:
+            idle["--diversity 0"] = ("temperature", "spread", "divergence")
+        if self.begin >= self.setting.epochs:
+            idle[f"--start {o.start:g}"] = ("beta",)
+        return idle
 
 
 def make_experts(method: str, model: nn.Module, experts: int, head: Head, scale: float) -> Experts:

@@ -55,6 +55,9 @@ class Sade(Method):
     def prepare(self, model: nn.Module) -> nn.Module:
         return make_experts(self.name, model, 3, self.options.head, self.options.cosine_scale)
 
+    def idle(self) -> dict[str, tuple[str, ...]]:
+        return {"--head linear": ("cosine_scale",)} if self.options.head == "linear" else {}
+
     def loss(self, batch: Batch, model: nn.Module) -> Losses:
         z = cast(Experts, model).experts(batch.x).logits  # (3, N, L)
         each = torch.stack([shifted_cross_entropy(own, batch.target, shift) for own, shift in zip(z, self.offsets, strict=True)])

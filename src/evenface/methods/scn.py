@@ -80,6 +80,15 @@ class Scn(Method):
     def start_epoch(self, epoch: int) -> None:
         self._epoch = epoch
 
+    def idle(self) -> dict[str, tuple[str, ...]]:
+        o = self.options
+        idle: dict[str, tuple[str, ...]] = {}
+        if o.relabel_from >= 1:
+            idle[f"--relabel-from {o.relabel_from:g}"] = ("margin2", "relabel")
+        if o.rank_weight == 0:
+            idle["--rank-weight 0"] = ("margin1",)
+        return idle
+
     def loss(self, batch: Batch, model: nn.Module) -> Losses:
         o, out = self.options, model(batch.x)
         a = cast(Scaled, model).importance_of(out.features)

@@ -29,7 +29,7 @@ from evenface.models.classifier import Classifier
 
 @dataclass(frozen=True)
 class TauNormOptions(Options):
-    tau_max: float = field(default=1.0, metadata=about("the largest tau; the epochs go from 0 to it", low=0))
+    tau_max: float = field(default=1.0, metadata=about("the largest tau; the epochs go from 0 to it", low=0, high=10))
     keep_bias: bool = field(default=False, metadata=about("keep the head's bias, which the paper drops"))
 
 
@@ -90,7 +90,8 @@ class TauNorm(Method):
         return Losses(cls, {"cls": cls.detach()})
 
     def notes(self) -> list[str]:
-        return [f"Nothing is trained: the epochs try tau = {', '.join(f'{tau:.3g}' for tau in self.taus())} on the head of the start."]
+        tried = ", ".join(f"{tau:.3g}" for tau in self.taus())
+        return [f"Nothing is trained: the epochs try tau = {tried} on the head of the start.", *super().notes()]
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
         return {"tau": [{"epoch": e, "tau": tau} for e, tau in enumerate(self.taus(), start=1)]}

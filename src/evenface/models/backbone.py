@@ -5,12 +5,23 @@ Backbone(net, "resnet18", 112, mean, std)(x).shape          # (B, 512, 4, 4)
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from evenface.errors import ConfigError
+
+
+@contextlib.contextmanager
+def outside_inference_mode() -> Iterator[None]:
+    """Within, a caller's `torch.inference_mode()` does not reach: weights made in it could never be trained, and there is no graph in it to
+    read a network off. Decorates what builds or loads one.
+    """
+    with torch.inference_mode(False):
+        yield
 
 
 class Backbone(nn.Module):

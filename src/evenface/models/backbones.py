@@ -21,7 +21,7 @@ from collections.abc import Callable
 
 from evenface.errors import ConfigError
 from evenface.models import dlib_face
-from evenface.models.backbone import Backbone
+from evenface.models.backbone import Backbone, outside_inference_mode
 
 
 OWN: dict[str, Callable[[], dlib_face.DlibFaceResNet]] = {
@@ -31,6 +31,7 @@ OWN: dict[str, Callable[[], dlib_face.DlibFaceResNet]] = {
 """The names that evenface adds to timm's."""
 
 
+@outside_inference_mode()
 def create_backbone(name: str, img_size: int, pretrained: str | None = None) -> Backbone:
     """The backbone of that name for square images.
 

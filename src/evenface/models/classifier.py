@@ -17,7 +17,7 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from evenface.errors import ConfigError
-from evenface.models.backbone import Backbone
+from evenface.models.backbone import Backbone, outside_inference_mode
 from evenface.models.backbones import create_backbone
 from evenface.models.output import Output
 
@@ -87,6 +87,7 @@ class Classifier(nn.Module):
         return Output(logits, maps, features)
 
 
+@outside_inference_mode()
 def build_classifier(
     model: str, class_names: Sequence[str], img_size: int, *, pretrained: str | None = None, dropout: float = 0.0, detach_maps: bool = True
 ) -> Classifier:

@@ -8,6 +8,7 @@ logit.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,8 +35,8 @@ class CosineClassifier(Classifier):
         self, backbone: Backbone, class_names: Sequence[str], *, dropout: float = 0.0, detach_maps: bool = True, scale: float = 30.0
     ) -> None:
         super().__init__(backbone, class_names, dropout=dropout, detach_maps=detach_maps)
-        if not scale > 0:
-            raise ConfigError(f"The scale of a cosine head must be above 0, not {scale}.")
+        if not (isinstance(scale, int | float) and 0 < scale < math.inf):
+            raise ConfigError(f"The scale of a cosine head is a number above 0, not {scale!r}.")
         self.scale = float(scale)
         self.head = nn.Linear(backbone.num_features, len(class_names), bias=False)
 

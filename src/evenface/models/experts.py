@@ -13,6 +13,7 @@ these are copies of the last stage in full width, and all start from the weights
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -56,6 +57,8 @@ class Experts(Classifier):
         super().__init__(backbone, class_names, dropout=dropout, detach_maps=detach_maps)
         if head_type not in ("linear", "cosine"):
             raise ConfigError(f"The heads of experts are linear or cosine, not '{head_type}'.")
+        if not (isinstance(scale, int | float) and 0 < scale < math.inf):
+            raise ConfigError(f"The scale of experts is a number above 0, not {scale!r}.")
         branch(backbone, experts, "stage")
         self.head_type, self.scale = head_type, scale
         del self.head  # each expert has its own

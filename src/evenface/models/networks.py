@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from evenface.errors import ModelError, unknown_name
+from evenface.models.backbone import outside_inference_mode
 from evenface.models.bbn import Bilateral
 from evenface.models.classifier import Classifier, build_classifier
 from evenface.models.cosine import CosineClassifier
@@ -27,6 +28,7 @@ KINDS: dict[str, type[Classifier]] = {
 }
 
 
+@outside_inference_mode()
 def build_network(kind: str, model: str, class_names: Sequence[str], img_size: int, settings: dict[str, Any]) -> Classifier:
     """A network of that kind around a backbone, with random weights.
 

@@ -114,14 +114,13 @@ class _ArraysOnly(pickle.Unpickler):
 def _numpy_pickle(path: Path) -> Any:
     try:
         with path.open("rb") as file:
-            content = _ArraysOnly(file, encoding="latin1").load()
+            return _as_tensors(_ArraysOnly(file, encoding="latin1").load())
     except _Refused as error:
         raise ModelError(
             f"{path} is refused: unpickling it would call {error}, and evenface reads only numpy arrays from a pickle."
         ) from error
     except Exception as error:  # a broken pickle raises almost anything
         raise ModelError(f"{path} is not a readable pickle of numpy arrays ({type(error).__name__}: {error}).") from error
-    return _as_tensors(content)
 
 
 def _as_tensors(content: Any) -> Any:
