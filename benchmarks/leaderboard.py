@@ -36,6 +36,7 @@ from evenface.zoo import KEPT
 
 
 ROUGH, FINE = 2_000, 10_000
+MOST_MINUTES = 100_000
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -49,8 +50,8 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("-o", "--output", type=Path, help="folder of the runs (default: the recipe's)")
     parser.add_argument("--document", type=Path, help="default: docs/leaderboard.md, of another recipe docs/NAME.md")
     args = parser.parse_args(words)
-    if args.jobs < 1 or (args.minutes is not None and args.minutes <= 0):
-        parser.error("--jobs must be at least 1, and --minutes above 0.")
+    if args.jobs < 1 or (args.minutes is not None and not 0 < args.minutes <= MOST_MINUTES):
+        parser.error(f"--jobs must be at least 1, and --minutes above 0 and at most {MOST_MINUTES}.")
     try:
         return _main(args, ["python", "benchmarks/leaderboard.py", *(sys.argv[1:] if words is None else words)])
     except EvenfaceError as error:
@@ -68,7 +69,7 @@ def _main(args: argparse.Namespace, command: list[str]) -> int:
         print(f"{len(brought)} finished runs are taken from {answers}.", flush=True)
     done = [run for run in runs if state_of(run, recipe.scoring).done]  # what others still start from is to be trained, and stays away
     restore(done, _fair_answers(place), recipe.under(FAIR).scoring, train=False)
-    if not args.anew:
+    if not args.anew:  # with it, whatever is there is replaced
         _require_all(runs, recipe, place, set() if args.table else names_in(answers))
     if args.table:
         _ask(recipe, runs)
@@ -85,20 +86,21 @@ def _main(args: argparse.Namespace, command: list[str]) -> int:
             write(recipe, runs, place, ROUGH)
             told = now
 
+    out_of_time = threading.Event()
     try:
-        with _alarm(args.minutes):
+        with _alarm(args.minutes, out_of_time):
             failed = run_locally(runs, Task(recipe.scoring, command), jobs=args.jobs, say=say)
     except Stopped as error:
         stopped, failed = f"{error} Go on with: {shlex.join(command)}", error.failed
     if _done(recipe, runs):
         _ask(recipe, runs)
         write(recipe, runs, place, FINE)
-    if stopped:
-        print(stopped)
+    if stopped:  # it names those that failed
+        print(stopped, file=sys.stdout if out_of_time.is_set() else sys.stderr)
     else:
         for name, reason in failed.items():
             print(f"leaderboard: {name} failed: {reason}", file=sys.stderr)
-    return 1 if failed else 0
+    return 1 if failed or (stopped and not out_of_time.is_set()) else 0
 
 
 def _ask(recipe: Recipe, runs: Sequence[Run]) -> None:
@@ -132,9 +134,14 @@ def _require_all(runs: Sequence[Run], recipe: Recipe, place: Path, kept: Collect
     """
     table = place.with_suffix(".csv")
     if not table.is_file():
+        if place.exists():
+            raise ConfigError(f"{place} was not written by this program, and would be replaced; name another document with --document.")
         return
     here = {run.folder.name for run in runs if run.folder.name in kept or state_of(run, recipe.scoring).done}
-    there = {row["folder"] for row in csv.DictReader(table.read_text(encoding="utf-8").splitlines())}
+    rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
+    if any("folder" not in row for row in rows):
+        raise ConfigError(f"{table} is no table of a leaderboard, and would be replaced; name another document with --document.")
+    there = {row["folder"] for row in rows}
     if lost := len(there - here):
         raise ConfigError(
             f"{table} has {lost} runs of which neither the folders nor the answers are here, and they would be lost; "
@@ -147,9 +154,14 @@ def _done(recipe: Recipe, runs: Sequence[Run]) -> int:
 
 
 @contextlib.contextmanager
-def _alarm(after: float | None) -> Iterator[None]:
-    """Stops the trainings as Ctrl-C does, when the minutes are over; they save their states."""
-    timer = threading.Timer(60 * (after or 0), signal.raise_signal, [signal.SIGTERM])
+def _alarm(after: float | None, rung: threading.Event) -> Iterator[None]:
+    """Stops the trainings as Ctrl-C does, when the minutes are over, and sets `rung`; they save their states."""
+
+    def ring() -> None:
+        rung.set()
+        signal.raise_signal(signal.SIGTERM)
+
+    timer = threading.Timer(60 * (after or 0), ring)
     timer.daemon = True
     if after is not None:
         timer.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 from pathlib import Path
 
@@ -106,3 +107,26 @@ def test_scores_of_a_model_apart_from_it(made: Made, squares: Path, tmp_path: Pa
     flags = f"--dataset folder --data-dir {squares} --split validation -o {tmp_path / 'scores'}"
     assert report.notes == ()
     assert f"evenface evaluate MODEL {flags}" in text
+
+
+def test_scores_on_other_pictures_of_the_same_names_are_told(squares: Path, tmp_path: Path) -> None:
+    scored = [tool(tmp_path / "fer", squares), tool(tmp_path / "deepface", squares, skill=0.5)]
+    usual = plain(write_report(list(map(str, scored)), tmp_path / "report.html", splits=["test"], **QUICK).page)
+    assert "scored on the same 47 test faces" in usual
+    assert "other pictures" not in usual
+    metrics = json.loads((scored[1] / "metrics-test.json").read_text())
+    (scored[1] / "metrics-test.json").write_text(json.dumps({**metrics, "pictures": "0123456789abcdef fedcba9876543210"}))
+    odd = plain(write_report(list(map(str, scored)), tmp_path / "report.html", splits=["test"], **QUICK).page)
+    assert "scored on 47 test faces" in odd
+    assert "deepface was scored on other pictures than fer, though they have the same names" in odd
+
+
+def test_nothing_of_an_earlier_report_is_left_beside_the_page(squares: Path, tmp_path: Path) -> None:
+    scored = tool(tool(tmp_path / "fer", squares), squares, "validation")
+    first = write_report([str(scored)], tmp_path / "report.html", splits=["test", "validation"], **QUICK)
+    (first.folder / "my-notes-validation.csv").write_text("mine")
+    names = {file.name for file in first.folder.iterdir()}
+    assert {"recall-validation.svg", "recall-test.svg"} <= names
+    second = write_report([str(scored)], tmp_path / "report.html", splits=["test"], **QUICK)
+    left = {file.name for file in second.folder.iterdir()}
+    assert left == {name for name in names if "-validation" not in name} | {"my-notes-validation.csv"}

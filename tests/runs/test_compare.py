@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -277,6 +278,30 @@ def test_scores_of_runs_on_other_data_are_compared_by_their_folders(run: Path, t
     evaluate(run, **how, data_dir=str(tmp_path / "third.parquet"), output=folders[0])
     with pytest.raises(ConfigError, match=r"ours has scores on test of several data sets \(other, third\); give each a folder of its own"):
         compare(folders, resamples=50)
+
+
+def test_scores_on_other_pictures_of_the_same_names_are_told(run: Path, tmp_path: Path) -> None:
+    data = Path(str(load_config(run / "config.yaml").data_dir))
+    given: dict[str, Any] = {"dataset": "manifest", "device": "cpu"}
+    evaluate(run, device="cpu")
+    evaluate(run / "best", **given, data_dir=str(data), output=tmp_path / "same")
+    table = pq.read_table(data)
+    images = table["image"].to_pylist()
+    place = table["split"].to_pylist().index("test")
+    images[place] = {**images[place], "bytes": images[place - 1]["bytes"]}  # one picture is another
+    other = table.set_column(
+        table.column_names.index("image"), table.schema.field("image"), pa.array(images, table.schema.field("image").type)
+    )
+    pq.write_table(other, tmp_path / "other.parquet")
+    evaluate(run / "best", **given, data_dir=str(tmp_path / "other.parquet"), output=tmp_path / "other")
+    told = f"{tmp_path / 'other'} was scored on other pictures than {run}, though they have the same names: no test of the models alone."
+    assert [note for note in compare([run, tmp_path / "other"], resamples=50)[0].notes if "other pictures" in note] == [told]
+    assert not any("other pictures" in note for note in compare([run, tmp_path / "same"], resamples=50)[0].notes)
+    (file,) = (tmp_path / "other").glob("metrics-*.json")
+    metrics = json.loads(file.read_text())
+    del metrics["pictures"]  # as an older evenface left it
+    file.write_text(json.dumps(metrics))
+    assert not any("other pictures" in note for note in compare([run, tmp_path / "other"], resamples=50)[0].notes)
 
 
 def test_another_tools_answers_may_be_where_one_stands(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

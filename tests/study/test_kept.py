@@ -166,6 +166,20 @@ def test_a_run_with_its_weights_is_started_from(tmp_path: Path, file: Path) -> N
     assert (runs[1].folder / "best" / "model.safetensors").exists()
 
 
+def test_runs_on_other_pictures_of_the_same_names_have_a_file_of_their_own(study: tuple[Recipe, list[Run]], file: Path) -> None:
+    _, runs = study
+    for run, pictures in zip(runs[:3], ({"test": "a b"}, {"test": "c b"}, {"test": "c d", "train": "e f"}), strict=True):
+        finish(run)
+        about = json.loads((run.folder / "environment.json").read_text())
+        (run.folder / "environment.json").write_text(json.dumps({**about, "pictures": pictures}))
+    assert keep(runs[:2], file, Scoring("test")) == 2  # other files, the same pixels
+    with pytest.raises(
+        DataError, match=r"kept\.parquet holds answers for other pictures, of the same names, than those of .*; take another"
+    ):
+        keep(runs[:3], file, Scoring("test"))
+    assert names_in(file) == {run.folder.name for run in runs[:2]}
+
+
 def test_each_run_has_its_own_duplicates_of_train(study: tuple[Recipe, list[Run]], file: Path) -> None:
     """They depend on what it learned from."""
     recipe, runs = study

@@ -23,6 +23,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, recall_scor
 from evenface.evaluation.records import Predictions, read_predictions, summarise, write_metrics, write_predictions
 from evenface.methods import METHODS
 from evenface.study import Run, Scoring, plan, read_recipe, run_locally, state_of
+from evenface.study.schedule import Stopped
 from evenface.zoo import KEPT
 
 
@@ -211,6 +212,12 @@ def test_a_document_keeps_the_runs_that_it_has(leaderboard: Any, recipe: Path, t
     assert leaderboard.main(words) == 2
     assert "has 2 runs of which neither the folders nor the answers are here" in capsys.readouterr().err
     assert (tmp_path / "board.csv").read_text() == before
+    for name in ("page.md", "table.csv"):  # somebody else's
+        (tmp_path / name).write_text("run,score\na,1\n")
+        other = ["--recipe", str(recipe), "--table", "--document", str(tmp_path / name).replace(".csv", ".md")]
+        assert leaderboard.main(other) == 2
+        assert "would be replaced; name another document with --document" in capsys.readouterr().err
+        assert (tmp_path / name).read_text() == "run,score\na,1\n"
     for run in runs:
         shutil.rmtree(run.folder, ignore_errors=True)
         finish(run)
@@ -401,3 +408,23 @@ def test_it_stops_when_its_minutes_are_over_and_writes_what_is_there(
     assert "ce s0: cannot be asked under the prior 'balanced'; " in out  # it has no weights that can be read, which stops nothing
     assert f"**1 of 6 runs are done: 1 of 3 methods{TWICE}, seed 0.**" in place.read_text()
     assert (tmp_path / "runs" / "began").read_text() == "ce_t\n"  # the second of the recipe, and no other
+
+
+@pytest.mark.parametrize("minutes", ["nan", "inf", "0", "-3", "1e9"])
+def test_minutes_that_are_no_time_are_refused(leaderboard: Any, recipe: Path, minutes: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        leaderboard.main(["--recipe", str(recipe), "--minutes", minutes])
+    assert caught.value.code == 2
+    assert "--minutes above 0 and at most 100000" in capsys.readouterr().err
+
+
+def test_ctrl_c_is_no_success(leaderboard: Any, recipe: Path, tmp_path: Path, monkeypatch: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    finish(plan(read_recipe(recipe))[0])
+
+    def stopped(runs: Any, task: Any, **options: Any) -> dict[str, str]:
+        raise Stopped("Stopped by Ctrl-C: 1 of 6 runs are done.", {})
+
+    monkeypatch.setattr(leaderboard, "run_locally", stopped)
+    monkeypatch.setattr(leaderboard, "load_manifest", lambda config: type("M", (), {"split": lambda self, name: None})())
+    assert leaderboard.main(["--recipe", str(recipe), "--document", str(tmp_path / "board.md")]) == 1
+    assert "Stopped by Ctrl-C: 1 of 6 runs are done. Go on with: python benchmarks/leaderboard.py" in capsys.readouterr().err

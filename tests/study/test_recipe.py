@@ -96,6 +96,8 @@ def test_the_name_tells_settings_apart_but_for_those_that_change_no_number() -> 
         ({"runs": {"a": 3}}, "the run 'a' must be a mapping"),
         ({"runs": {"a/b": {}}}, "A run cannot be named 'a/b'"),
         ({"runs": {3: {}}}, "A run cannot be named 3"),
+        ({"name": "../../zz"}, "A recipe cannot be named '../../zz'"),
+        ({"output": ["a"]}, "The recipe's `output` names a folder, and is no ['a']"),
         ({"runs": {"a": {"method": "rbfc"}}}, "the run 'a': Unknown method 'rbfc'; did you mean"),
         ({"runs": {"a": {"method": "rbcf", "method_options": {"lamm": 1}}}}, "the run 'a': Unknown option 'lamm'"),
         ({"runs": {"a": {"method_options": 3}}}, "the run 'a': --method-options must be a table"),

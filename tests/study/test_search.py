@@ -273,6 +273,7 @@ def test_trials_that_fail(tmp_path: Path) -> None:
     trainer = Trainer()
     trainer.fails = lambda run: run.name == "rbcf.t1"
     trials = run_search(recipe, "rbcf", trainer)
+    assert [(trial.state, trial.why) for trial in trials if trial.why] == [("failed", "no luck")]
     assert [trial.state for trial in trials].count("failed") == 1
     assert len(trainer.trained) == 6
     assert run_search(recipe, "rbcf", Trainer())[1].state == "done"  # tried once more by the next command
@@ -306,3 +307,34 @@ def test_a_damaged_file_of_a_search_is_told_and_a_damaged_log_has_no_curve(tmp_p
         file.write_text(text)
         with pytest.raises(ConfigError, match="is damaged; move it away to begin the search anew"):
             trials_of(recipe, "rbcf")
+
+
+def test_values_that_were_tried_are_not_tried_again(tmp_path: Path) -> None:
+    pytest.importorskip("optuna", reason="needs Optuna: pip install 'evenface[search]'")
+    space = {"lr": [0.1, 0.2], "schedule": ["cosine", "onecycle"]}
+    for sampler in ("random", "tpe"):
+        for asked, count in ((3, 3), (9, 4)):  # there are four
+            news: list[str] = []
+            folder = tmp_path / f"{sampler}{asked}"
+            folder.mkdir()
+            recipe = recipe_of(folder, search={"space": space, "trials": asked, "sampler": sampler, "prune": False})
+            trials = run_search(recipe, "rbcf", Trainer(), say=news.append)
+            assert len({tuple(trial.values.values()) for trial in trials}) == len(trials) == count
+            assert any("nothing that has not been tried" in line for line in news) is (asked > count)
+            assert run_search(recipe, "rbcf", Trainer(of=lambda run: 1 / 0)) == trials
+
+
+def test_two_searches_in_one_folder_are_one_too_many(tmp_path: Path) -> None:
+    pytest.importorskip("optuna", reason="needs Optuna: pip install 'evenface[search]'")
+    recipe = recipe_of(tmp_path, search={"trials": 2})
+    others: list[str] = []
+
+    class Second(Trainer):
+        def __call__(self, *args: Any, **more: Any) -> dict[str, str]:
+            with pytest.raises(TrainingError) as caught:
+                run_search(recipe, "rbcf", Trainer())
+            others.append(str(caught.value))
+            return super().__call__(*args, **more)
+
+    assert len(run_search(recipe, "rbcf", Second())) == 2
+    assert set(others) == {f"Another process searches in {recipe.output}; wait for its end, or name another folder with -o."}

@@ -90,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
     out = console()
     command = ["evenface", *sys.argv[1:]]
     searched: tuple[str, ...] = ()
+    failed_trials: dict[str, str] = {}
     if recipe.search is not None:
         if args.init is not None:
             raise ConfigError("--init goes with no search; change the `init` of the recipe.")
@@ -98,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
         found = found_best(recipe, args, output, out, command)
         if found is None:
             return 0
-        recipe, note = found
+        recipe, note, failed_trials = found
         searched = (note,)
     seeds = None if args.seeds is None else numbers(args.seeds)
     whole = plan(recipe, data_dir=args.data_dir, init=args.init, seeds=seeds, output=output)
@@ -118,14 +119,15 @@ def run(args: argparse.Namespace) -> int:
     if kept.taken:
         say(out, f"kept      {len(kept.taken)} finished run{'s' if len(kept.taken) > 1 else ''} taken from {args.keep}")
     failed = bring(recipe, runs, args, out, command)
+    lost = failed_trials | failed
     if len(failed) < len(runs):
         # A part of the runs is shown and not written: table.md is that of the whole recipe.
         result = collect(recipe, whole if only is None else runs, without_duplicates=args.without_duplicates)
         result = dataclasses.replace(result, notes=(*searched, *result.notes))
         show(out, recipe, result, None if only is not None else output, command)
-    for name, reason in failed.items():
+    for name, reason in lost.items():
         print(f"evenface study: {name} failed: {reason}", file=sys.stderr)
-    return 1 if failed else 0
+    return 1 if lost else 0
 
 
 def _list(console: Console, recipe: Recipe, whole: Sequence[Run], runs: Sequence[Run], output: Path, jobs: int, kept: Restored) -> None:

@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from evenface.study.space import Search
 
 
-def found_best(recipe: Recipe, args: argparse.Namespace, output: Path, out: Console, command: Sequence[str]) -> tuple[Recipe, str] | None:
+def found_best(
+    recipe: Recipe, args: argparse.Namespace, output: Path, out: Console, command: Sequence[str]
+) -> tuple[Recipe, str, dict[str, str]] | None:
     """Makes the trials that are missing and prints them; with --dry-run it lists what there is, and gives None.
 
     Returns:
-        The recipe with the best trials in place, and what a reader of its table must know.
+        The recipe with the best trials in place, what a reader of its table must know, and the trials that failed, with the reason.
 
     Raises:
         ConfigError: --only, of which a search knows nothing.
@@ -48,7 +50,8 @@ def found_best(recipe: Recipe, args: argparse.Namespace, output: Path, out: Cons
     for split in (SPLIT, recipe.split):
         check_data(plan(recipe, data_dir=args.data_dir, output=output), split)
     best: dict[str, Trial] = {}
-    counts = []
+    counts: list[int] = []
+    failed: dict[str, str] = {}
     for name in search.runs:
         try:
             trials = run_search(
@@ -65,9 +68,10 @@ def found_best(recipe: Recipe, args: argparse.Namespace, output: Path, out: Cons
             raise TrainingError(f"{error} Go on with: {shlex.join(command)}") from error
         _print(out, recipe, name, search, trials)
         best[name] = best_of(trials)
-        counts.append(len(trials))
+        failed |= {str(trial.run): trial.why for trial in trials if trial.state == "failed"}
+        counts.append(sum(trial.state != "failed" for trial in trials))
         _write(out, name, search, trials, best[name], output)
-    return with_best(recipe, best), _searched(recipe, best, counts)
+    return with_best(recipe, best), _searched(recipe, best, counts), failed
 
 
 def _searched(recipe: Recipe, best: Mapping[str, Trial], counts: Sequence[int]) -> str:
@@ -75,7 +79,7 @@ def _searched(recipe: Recipe, best: Mapping[str, Trial], counts: Sequence[int]) 
 
     Args:
         best: of each run that was searched for.
-        counts: their trials.
+        counts: their trials, less those that failed.
     """
     chosen = ", ".join(trial.run.name for trial in best.values())
     same = len(set(counts)) == 1

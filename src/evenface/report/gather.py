@@ -31,7 +31,7 @@ from evenface.report.data import Data
 from evenface.report.tables import class_order
 from evenface.runs.find import find_model
 from evenface.runs.labels import labels_of, names_of
-from evenface.runs.scored import all_metrics, command_for, files_in, of_tool
+from evenface.runs.scored import all_metrics, command_for, files_in, of_tool, other_pictures
 from evenface.training.config import TrainConfig, load_config
 from evenface.training.environment import environment_of
 
@@ -109,6 +109,7 @@ class Scores:
         metrics: each run's metrics.json.
         comparison: of the methods.
         without: the same without those duplicates; None where there are none, or nothing else.
+        others: two runs, by name, whose scores are of other pictures under the same ids; None where all are of the same.
     """
 
     split: str
@@ -123,6 +124,7 @@ class Scores:
     metrics: tuple[dict[str, Any], ...]
     comparison: Comparison
     without: Comparison | None
+    others: tuple[str, str] | None
 
     @property
     def methods(self) -> list[tuple[str, list[int]]]:
@@ -280,6 +282,7 @@ def read_scores(
         metrics,
         comparison,
         without,
+        other_pictures({run.name: (run.scores, each) for run, each in zip(members, metrics, strict=True)}),
     )
     return scores, missing
 

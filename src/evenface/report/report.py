@@ -12,16 +12,17 @@ import dataclasses
 import datetime
 import errno
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from evenface._version import __version__
 from evenface.calibration import PRIORS
 from evenface.data.manifest import SPLITS
+from evenface.devices import resolve_device
 from evenface.errors import ConfigError, unknown_name
 from evenface.evaluation.records import Scoring
-from evenface.files import cannot_write, write_text
+from evenface.files import cannot_write, printable, write_text
 from evenface.report.data import Data
 from evenface.report.gather import Run, Scores, evaluate_command, find_runs, read_scores, stored
 from evenface.report.page import page
@@ -34,7 +35,12 @@ from evenface.runs.evaluate import TTA, evaluate
 Step = Callable[[str], object]
 """Called with what is done next, in a few words."""
 
-_OF_FACES = ("mistakes-", "doubtful-", "class-maps-")  # files that name single faces
+_OF_SPLITS = (
+    "average-precision", "calibration", "change", "class-maps", "classes", "confusion", "doubtful", "gain", "mistakes", "precision-recall",
+    "recall", "reliability", "scores",
+)  # fmt: skip
+_FILES = ("counts", "training", *(f"{name}-{split}" for name in _OF_SPLITS for split in SPLITS))
+"""What a report may leave beside its page, without the suffix."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +95,7 @@ def write_report(
         StorageError: a file that cannot be written.
     """
     path = Path(output)
-    _check(path, splits, tta, prior, resamples)
+    _check(path, splits, tta, prior, resamples, device)
     tell = step or (lambda text: None)
     folder = path.with_name(f"{path.stem}_files")
     tell("reading")
@@ -116,12 +122,11 @@ def write_report(
         footer=f"Made on {datetime.date.today():%Y-%m-%d} by evenface {__version__}. The page fetches nothing and can be sent as it is.",
     )
     tell("writing")
-    if not with_faces:
-        _remove_faces(folder)
     for figure in figures:
         figure.save(folder)
     for name, content in tables.items():
         write_text(folder / f"{name}.csv", content)
+    _remove_former(folder, {*(figure.name for figure in figures), *tables})
     write_text(path, text)
     return Report(path, folder, (*notes, *_unscored(missing, context)))
 
@@ -133,15 +138,22 @@ def _unscored(missing: Sequence[tuple[Run, str]], context: Context) -> list[str]
     return [f"{run.name} has not been scored on {split}: {context.command(run, split)}" for run, split in missing]
 
 
-def _check(path: Path, splits: Sequence[str] | None, tta: str, prior: str, resamples: int) -> None:
+def _check(path: Path, splits: Sequence[str] | None, tta: str, prior: str, resamples: int, device: str) -> None:
     if path.suffix.lower() not in (".html", ".htm") or path.is_dir():
         raise ConfigError(f"-o/--output names the page, such as report.html; not '{path}'.")
     if tta not in TTA:
         raise ConfigError(f"--tta is one of {', '.join(TTA)}, not '{tta}'.")
     if prior not in PRIORS:
         raise ConfigError(unknown_name("prior", prior, PRIORS))
-    if resamples < 100:
-        raise ConfigError("--resamples must be at least 100 for an interval to mean anything.")
+    if not 100 <= resamples <= 100_000:
+        raise ConfigError("--resamples lies between 100, for an interval to mean anything, and 100000, beyond which it changes no more.")
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(
+            f"The path of the page, '{printable(path)}', is no UTF-8, which a page is written in; give it another name."
+        ) from error
+    resolve_device(device)
     named = list(splits or ())
     for split in named:
         if split not in SPLITS:
@@ -218,8 +230,8 @@ def _parts(
     return parts
 
 
-def _remove_faces(folder: Path) -> None:
-    """What an earlier report left there and names single faces."""
-    for file in folder.glob("*.csv") if folder.is_dir() else ():
-        if file.name.startswith(_OF_FACES):
-            file.unlink()
+def _remove_former(folder: Path, ours: Collection[str]) -> None:
+    """What an earlier report of other runs, splits or faces left there; nothing would tell it from what is `ours`."""
+    for name in set(_FILES) - set(ours):
+        for suffix in ("csv", "svg", "png"):
+            (folder / f"{name}.{suffix}").unlink(missing_ok=True)

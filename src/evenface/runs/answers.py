@@ -22,6 +22,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from evenface.data.duplicates import duplicates_of_train
+from evenface.data.pictures import pictures_of
 from evenface.errors import ConfigError, DataError, LabelError
 from evenface.evaluation.records import (
     Evaluation,
@@ -99,6 +100,7 @@ def score_answers(
         "seeds": [],
         "tta": "none",
         "prior": "model",
+        "pictures": pictures_of(manifest, [split])[split],
     }
     metrics = summarise(predictions.true, predictions.predicted, names, duplicates, dataset=manifest.name, split=split, provenance=about)
     stem = Scoring(split, "none").stem

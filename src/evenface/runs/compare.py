@@ -9,8 +9,9 @@ from __future__ import annotations
 import dataclasses
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from evenface.calibration import PRIORS
 from evenface.errors import ConfigError, unknown_name
@@ -21,6 +22,7 @@ from evenface.runs.evaluate import TTA
 from evenface.runs.find import find_model, is_scored
 from evenface.runs.labels import labels_of, names_of, other_pictures
 from evenface.runs.scored import Scored, scored_in
+from evenface.runs.scored import other_pictures as scored_on_others
 from evenface.training.config import TrainConfig
 
 
@@ -57,12 +59,14 @@ def compare(
     counts: dict[str, int] | None = None
     whys: dict[str, str] = {}
     apart: dict[int, Scored] = {}  # by place in the table
+    scored: dict[str, tuple[Path, Mapping[str, Any]]] = {}
     for place, entry in enumerate(runs):
         found = scored_in(Path(entry), scoring)
         if found is not None:
             apart[place] = found
             table.append(RunPredictions.of(str(entry), "", next(iter(found.metrics.get("seeds") or [0])), found.predictions))
             whys[str(entry)] = why_optimistic(found.metrics)
+            scored[str(entry)] = Path(entry), found.metrics
             continue
         config, folder, model_path = find_model(Path(entry))
         if config is None or folder != Path(entry):
@@ -81,7 +85,8 @@ def compare(
             raise ConfigError(f"{folder} {what}; run: evenface evaluate {shlex.quote(str(folder))} --split {split}{scoring.flags}")
         about = read_config(model_path, weights=False)
         counts = counts or about.train_counts
-        whys[str(folder)] = why_optimistic(read_metrics(folder / f"metrics-{stem}.json"))
+        scored[str(folder)] = folder, read_metrics(folder / f"metrics-{stem}.json")
+        whys[str(folder)] = why_optimistic(scored[str(folder)][1])
         options.append((folder, config, about))
         table.append(RunPredictions.of(str(folder), "", config.seed, read_predictions(file)))
     labels = labels_of(options) if options else []
@@ -96,4 +101,8 @@ def compare(
         notes.append(f"{', '.join(tools)}: another tool's answers, which stand as they are, without{scoring.flags}.")
     if odd := other_pictures([folder for folder, _, _ in options]):
         notes.append(f"{odd[1]} was trained and scored on other pictures of these faces than {odd[0]}.")
+    elif others := scored_on_others(scored):
+        notes.append(
+            f"{others[1]} was scored on other pictures than {others[0]}, though they have the same names: no test of the models alone."
+        )
     return dataclasses.replace(comparison, notes=tuple(notes)), counts

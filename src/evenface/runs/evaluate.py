@@ -20,6 +20,7 @@ from evenface.calibration import PRIORS, as_logits
 from evenface.cards import folder as cards
 from evenface.data.duplicates import duplicates_of_train
 from evenface.data.manifest import Manifest
+from evenface.data.pictures import pictures_of
 from evenface.data.store import open_store
 from evenface.devices import resolve_device, resolve_precision
 from evenface.errors import ConfigError, DataError, unknown_name
@@ -129,6 +130,7 @@ def evaluate(
         **({} if prior == "model" else {"calibration": about.calibration}),
         **weights,
         "unreadable": list(store.unreadable),
+        "pictures": pictures_of(manifest, [split])[split],
         "selection": about.details.get("selection"),
         "epoch": about.details.get("epoch"),
     }

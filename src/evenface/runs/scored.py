@@ -7,13 +7,16 @@ compare(["scores/deepface", "scores/shipped"], tta="flip")
 
 from __future__ import annotations
 
+import itertools
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from evenface.data.pictures import same_pictures
 from evenface.errors import ConfigError
 from evenface.evaluation.records import Predictions, Scoring, read_metrics, read_predictions
+from evenface.training.environment import pictures_in
 
 
 class Scored(NamedTuple):
@@ -71,6 +74,27 @@ def scored_in(folder: Path, scoring: Scoring) -> Scored | None:
         asked = scoring.split if of_tool(found) else scoring
         raise ConfigError(f"{folder} has no scores on {asked}; run: {command_for(folder, scoring)}")
     return Scored(read_predictions(files[0]), read_metrics(files[1]))
+
+
+def other_pictures(scored: Mapping[str, tuple[Path, Mapping[str, Any]]]) -> tuple[str, str] | None:
+    """Two of several scores, by name, that are of one split's ids and not of the same pictures; what is not known is taken for the same.
+
+    Args:
+        scored: the folder and the metrics of each.
+    """
+    told = [(name, _pictures(*each)) for name, each in scored.items()]
+    for (first, pictures), (second, others) in itertools.combinations(told, 2):
+        if not same_pictures(pictures, others):
+            return first, second
+    return None
+
+
+def _pictures(folder: Path, metrics: Mapping[str, Any]) -> dict[str, str]:
+    """The fingerprint of the pictures that scores are of, under no name; empty where nobody wrote it down."""
+    if "pictures" in metrics:
+        return {"": str(metrics["pictures"])}
+    own = {} if "data_dir" in metrics else pictures_in(folder)  # scores on other data than the run's name them
+    return {"": own[metrics["split"]]} if metrics["split"] in own else {}
 
 
 def command_for(folder: Path, scoring: Scoring, data: str = " --dataset SET --data-dir DIR") -> str:

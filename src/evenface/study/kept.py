@@ -24,6 +24,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from evenface.data.pictures import same_pictures
 from evenface.errors import ConfigError, DataError, EvenfaceError, ModelError
 from evenface.evaluation.records import Predictions, Scoring, read_metrics, summarise, write_metrics, write_predictions
 from evenface.files import write_aside, write_text
@@ -157,6 +158,8 @@ def keep(runs: Sequence[Run], file: Path, scoring: Scoring) -> int:
             if len(rows) != len(faces) or not faces.select(["id", "label"]).equals(found.select(["id", "label"])):
                 raise DataError(f"{file} holds answers for other faces than those of {run.folder}; keep these runs in another file.")
             facts = _facts(run, scoring)
+            for _, others in columns.values():
+                _require_same_pictures(run, facts, others, scoring, file)
             if found["duplicate_of_train"] != faces["duplicate_of_train"]:  # it learned from other faces than the first run
                 facts["duplicates"] = np.flatnonzero(found["duplicate_of_train"].to_numpy()).tolist()
             columns[run.folder.name] = _whole(found["predicted"]), {b"run": json.dumps(facts).encode()}
@@ -199,6 +202,19 @@ def _facts(run: Run, scoring: Scoring) -> dict[str, Any]:
         "scores": {name: metrics[name] for name in _SCORES if name in metrics},
         **start,
     }
+
+
+def _require_same_pictures(run: Run, facts: Mapping[str, Any], others: Mapping[bytes, bytes], scoring: Scoring, file: Path) -> None:
+    try:
+        theirs = json.loads(others[b"run"])["environment"].get("pictures", {})
+    except (KeyError, TypeError, ValueError, AttributeError):  # told when it is restored
+        return
+    mine = facts["environment"].get("pictures", {})
+    scored = [{each: hashes for each, hashes in pictures.items() if each == scoring.split} for pictures in (mine, theirs)]
+    if not same_pictures(*scored):
+        raise DataError(
+            f"{file} holds answers for other pictures, of the same names, than those of {run.folder}; take another file for these."
+        )
 
 
 def _facts_of(table: pa.Table, run: Run, file: Path) -> dict[str, Any]:

@@ -185,6 +185,8 @@ def _recipe(values: dict[str, Any], stem: str) -> Recipe:
     for key, text in (("name", name), ("about", values.get("about", ""))):
         if not isinstance(text, str):
             raise ConfigError(f"`{key}` must be a text, not {text!r}.")
+    if "name" in values and not _NAME.fullmatch(name):
+        raise ConfigError(f"A recipe cannot be named {name!r}; take letters, digits and . _ + -, as it names a folder too.")
     scoring = Scoring(**{key: values[key] for key in Scoring._fields if key in values})
     for key, given, known in zip(Scoring._fields, scoring, (SPLITS, TTA, PRIORS), strict=True):
         if given not in known:
@@ -217,7 +219,9 @@ def _recipe(values: dict[str, Any], stem: str) -> Recipe:
     tables = [[point.name(run) for run in named] for point in grid] if axes and len(named) > 1 else [list(runs)]
     for table in tables:
         check_one_set({run: runs[run] for run in table}, scoring.split)
-    output, seeds = Path(str(values.get("output") or f"runs/{name}")), check_seeds(values.get("seeds", [0]))
+    if not isinstance(values.get("output") or "", str):
+        raise ConfigError(f"The recipe's `output` names a folder, and is no {values['output']!r}.")
+    output, seeds = Path(values.get("output") or f"runs/{name}"), check_seeds(values.get("seeds", [0]))
     about = str(values.get("about", "")).strip()
     layout = (
         None

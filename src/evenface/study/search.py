@@ -25,6 +25,7 @@ from typing import Any
 from evenface.errors import ConfigError, MissingExtra, TrainingError
 from evenface.evaluation.records import Scoring
 from evenface.files import write_text
+from evenface.locks import alone_in
 from evenface.study.plan import Run, fingerprint, plan
 from evenface.study.recipe import Point, Recipe
 from evenface.study.space import Interval, Search, with_values
@@ -36,6 +37,7 @@ SPLIT = "validation"
 """What trials are compared on."""
 
 _BEFORE_PRUNING = 4  # finished trials
+_DRAWS = 100  # for values that no trial has had yet
 _HOPELESS = 3  # trials that all fail, before any has come to its end
 
 Go = Callable[..., dict[str, str]]
@@ -53,6 +55,7 @@ class Trial:
         recall: mean recall on validation, 0 to 1; of the best epoch so far for one that was given up; None before the end.
         curve: the mean recall after each epoch.
         state: "done", "given up", "failed", or as `State` says.
+        why: of a failed one.
     """
 
     number: int
@@ -61,6 +64,7 @@ class Trial:
     recall: float | None
     curve: tuple[float, ...]
     state: str
+    why: str = ""
 
 
 def run_search(
@@ -84,21 +88,32 @@ def run_search(
         say: takes a line of news.
 
     Returns:
-        All trials, by number.
+        All trials, by number; fewer than asked for where the space has no further values.
 
     Raises:
         MissingExtra: Optuna is not installed.
-        TrainingError: stopped, or the first trials all failed.
+        TrainingError: stopped, the first trials all failed, or another process searches in the folder.
     """
-    search = _search_of(recipe)
-    _optuna()
     book = _Book(recipe, name, data_dir, output)
+    book.folder.mkdir(parents=True, exist_ok=True)
+    busy = TrainingError(f"Another process searches in {book.folder}; wait for its end, or name another folder with -o.")
+    with alone_in(book.folder, busy):
+        return _run_search(book, _search_of(recipe), name, go, at_once, command, say)
+
+
+def _run_search(
+    book: _Book, search: Search, name: str, go: Go, at_once: int, command: Sequence[str], say: Callable[[str], None]
+) -> list[Trial]:
+    _optuna()
     failed: dict[int, str] = {}
     while True:
         trials = book.trials(failed)
         open_ = [trial for trial in trials if trial.recall is None and trial.number not in failed]
         for number in range(len(trials), min(search.trials, len(trials) + at_once - len(open_))):
-            values = _drawn(search, number, trials)
+            values = _new(search, number, trials)
+            if values is None:
+                say(f"{_DRAWS} draws gave nothing that has not been tried; the search ends with {len(trials)} trials.")
+                break
             book.add(values)
             trials = book.trials(failed)
             open_.append(trials[number])
@@ -167,14 +182,14 @@ class _Book:
 
     def __init__(self, recipe: Recipe, name: str, data_dir: str | None, output: str | os.PathLike[str] | None) -> None:
         self._recipe, self._name, self._data_dir = recipe, name, data_dir
-        self._output = Path(output) if output is not None else recipe.output
+        self.folder = Path(output) if output is not None else recipe.output
         self._planned: dict[int, list[Run]] = {}
         search = _search_of(recipe)
         (plain,) = (run for run in self._plan(recipe.runs[name], name) if run.name == name)
         what = {"run": fingerprint(plain.config, None if plain.after is None else plain.after.name), "seed": search.seed}
         what |= {"sampler": search.sampler, "space": {key: repr(side) for key, side in search.space.items()}}
         key = hashlib.blake2b(json.dumps(what, sort_keys=True).encode(), digest_size=4).hexdigest()
-        self._file = self._output / f"search-{name}-{key}.json"
+        self._file = self.folder / f"search-{name}-{key}.json"
 
     def _entries(self) -> list[dict[str, Any]]:
         try:
@@ -209,7 +224,7 @@ class _Book:
         after = {**recipe.after, **({name: recipe.after[self._name]} if self._name in recipe.after else {})}
         runs, points = {**recipe.runs, name: settings}, {**recipe.points, name: Point(name, {})}
         whole = dataclasses.replace(recipe, runs=runs, after=after, points=points)
-        return plan(whole, data_dir=self._data_dir, seeds=recipe.seeds[:1], output=self._output, only=[name])
+        return plan(whole, data_dir=self._data_dir, seeds=recipe.seeds[:1], output=self.folder, only=[name])
 
     def trials(self, failed: Mapping[int, str]) -> list[Trial]:
         found = []
@@ -223,7 +238,7 @@ class _Book:
                 recall, word = max(curve, default=0.0), "given up"
             else:
                 recall, word = None, "failed" if number in failed else str(state)
-            found.append(Trial(number, entry["values"], run, recall, curve, word))
+            found.append(Trial(number, entry["values"], run, recall, curve, word, failed.get(number, "") if word == "failed" else ""))
         return found
 
 
@@ -263,11 +278,18 @@ def _optuna() -> Any:
     return optuna
 
 
-def _drawn(search: Search, number: int, trials: Sequence[Trial]) -> dict[str, Any]:
-    """The values of the next trial, from those before it."""
+def _new(search: Search, number: int, trials: Sequence[Trial]) -> dict[str, Any] | None:
+    """The values of the next trial, which none before it has had; None where many draws give no such."""
+    tried = [dict(trial.values) for trial in trials]
+    draws = (_drawn(search, number, trials, draw) for draw in range(_DRAWS))
+    return next((values for values in draws if values not in tried), None)
+
+
+def _drawn(search: Search, number: int, trials: Sequence[Trial], draw: int) -> dict[str, Any]:
+    """Values for the next trial, from those before it."""
     optuna = _optuna()
     sides = {name: _distribution(optuna, side) for name, side in search.space.items()}
-    seed = (search.seed * 100_003 + number) % 2**32
+    seed = (search.seed * 100_003 + number + draw * 1_000_003) % 2**32
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of parts that Optuna calls experimental
         sampler = (

@@ -51,8 +51,9 @@ def lead(context: Context) -> str:
         for pair in sorted(comparison.pairs, key=lambda pair: -pair.mean_recall.value)[:3]
     ]
     more = "; and others below" if len(comparison.pairs) > 3 else ""
+    same = "" if scores.others else "the same "
     return (
-        f"{len(comparison.methods)} methods, {trainings} {many}, scored on the same {on}. Points of mean recall gained over "
+        f"{len(comparison.methods)} methods, {trainings} {many}, scored on {same}{on}. Points of mean recall gained over "
         f"{first.method}: {'; '.join(gains)}{more}."
     )
 
@@ -135,6 +136,11 @@ def _said(context: Context) -> list[str]:
     apart = [run.name for run in scores.runs if run.about is None]
     if apart:
         said.append(f"Of {_listed(apart)} the scores alone are here, and not the model.")
+    if scores.others:
+        said.append(
+            f"{scores.others[1]} was scored on other pictures than {scores.others[0]}, though they have the same names, so their "
+            "difference is not one of the models alone."
+        )
     drawn, note = shown(scores)
     for label, places in members(scores, drawn):
         said.append(_weakest(scores, label, places, len(scores.methods) > 1))
