@@ -135,7 +135,7 @@ def _require_all(runs: Sequence[Run], recipe: Recipe, place: Path, kept: Collect
     table = place.with_suffix(".csv")
     if not table.is_file():
         if place.exists():
-            raise ConfigError(f"{place} was not written by this program, and would be replaced; name another document with --document.")
+            raise ConfigError(f"{place} has no table of runs beside it, and would be replaced; name another document with --document.")
         return
     here = {run.folder.name for run in runs if run.folder.name in kept or state_of(run, recipe.scoring).done}
     rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))

@@ -240,6 +240,7 @@ def test_a_cache_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setenv("EVENFACE_HOME", str(tmp_path / "file" / "home"))
     finding = next(finding for finding in doctor.disk_and_caches() if finding.name == "cache of evenface")
     assert finding.status == "warn"
+    assert f"{tmp_path / 'file'} is a file" in finding.detail
     assert "EVENFACE_HOME" in finding.way_out
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from evenface import zoo
+from evenface.errors import ModelError
 from evenface.paths import cache_folder
 
 
@@ -40,3 +42,12 @@ def test_a_user_without_a_home_can_say_where(monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.delenv("EVENFACE_HOME", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_folder() == tmp_path / "evenface"
+
+
+def test_where_none_can_be_made_models_are_listed_all_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("EVENFACE_HOME", str(tmp_path / "file" / "home"))
+    assert cache_folder() == tmp_path / "file" / "home"
+    assert zoo.find("yunet") is None
+    with pytest.raises(ModelError, match="The model yunet is not on this machine yet; fetch it"):
+        zoo.require("yunet", "yunet:PATH")

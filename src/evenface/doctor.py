@@ -334,10 +334,16 @@ def _place(name: str, find: Callable[[], Path], note: str, way_out: str) -> Find
 
 
 def folder_finding(name: str, folder: Path, note: str) -> Finding:
-    """Free space and the right to write at `folder`, or at its nearest parent that exists."""
+    """Free space and the right to write at `folder`, or at its nearest parent that exists.
+
+    Raises:
+        NotADirectoryError: that is a file.
+    """
     there = folder
     while not there.exists() and there != there.parent:
         there = there.parent
+    if not there.is_dir():
+        raise NotADirectoryError(f"{there} is a file")
     try:
         free = shutil.disk_usage(there).free
     except OSError as error:

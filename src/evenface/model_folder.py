@@ -101,7 +101,9 @@ class ModelConfig:
         _check(_numbers(self.mean) and len(self.mean) == 3, "mean", "three numbers", self.mean)
         _check(_numbers(self.std) and len(self.std) == 3 and min(self.std) > 0, "std", "three positive numbers", self.std)
         counts = self.train_counts
-        fits = counts is None or (isinstance(counts, dict) and set(counts) == set(names) and all(map(_integer, counts.values())))
+        fits = counts is None or (
+            isinstance(counts, dict) and set(counts) == set(names) and all(_integer(n) and n >= 0 for n in counts.values())
+        )
         _check(fits, "train_counts", "a number of faces for each class", counts)
         for field in ("method", "init"):
             _check(isinstance(getattr(self, field), dict | None), field, "a table or null", getattr(self, field))
@@ -386,4 +388,8 @@ def _integer(value: object) -> bool:
 
 
 def _numbers(values: object) -> bool:
-    return isinstance(values, list | tuple) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+    """Whether these are numbers that a float32 holds."""
+    most = 3e38
+    return isinstance(values, list | tuple) and all(
+        isinstance(v, int | float) and not isinstance(v, bool) and -most < v < most for v in values
+    )

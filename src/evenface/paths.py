@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """The cache folder, made when it is not there yet."""
+    """The cache folder, made when it is not there yet; where it cannot be, whoever writes into it hears why."""
     base = os.environ.get("EVENFACE_HOME")
     folder = Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "evenface"
-    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from evenface.audit.duplicates import duplicates
 from evenface.audit.facts import left_out, subjects, votes
-from evenface.audit.finding import chosen, ordered_checks
+from evenface.audit.finding import chosen, odd, ordered_checks, twin
 from evenface.audit.near_duplicates import near_duplicates
 from evenface.audit.pictures import blank, tiny, unreadable
 from evenface.audit.rows import Rows
@@ -177,12 +178,27 @@ def test_what_leaves_by_chosen_checks(rows: Rows, scan: Scan) -> None:
     found = [*unreadable(rows, scan), *tiny(rows, scan), *blank(rows, scan), *duplicates(rows, scan)]
 
     def leaves(*checks: str) -> set[str]:
-        return {rows.ids[row] for row in chosen(found, checks)}
+        return {rows.ids[row] for row in chosen(rows, found, checks)}
 
     assert leaves("duplicates") == {"f0", "copy-train"}
     assert leaves("unreadable", "blank") == {"cut", "empty", "black"}
     assert leaves("tiny") == {"tiny"}
     assert leaves() == set()
     with pytest.raises(ConfigError, match="did you mean 'duplicates'"):
-        chosen(found, ["duplicate"])
+        chosen(rows, found, ["duplicate"])
     assert ordered_checks(["labels", "tiny", "labels"]) == ("tiny", "labels")
+
+
+def test_of_copies_one_stays_that_no_other_check_takes(planted: Any) -> None:
+    rows = Rows(manifest_of(planted))
+    a, b, c, d = [row for row, split in enumerate(rows.splits) if split == "train"][:4]
+    copies = [twin(rows, row, "duplicates", [r for r in (a, b, c) if r != row], 1.0) for row in (a, b, c)]
+    wrong = odd(rows, a, "labels", "looks like fear", 0.9)
+    assert chosen(rows, copies, ["duplicates"]) == [b, c]
+    assert chosen(rows, [*copies, wrong], ["duplicates", "labels"]) == [a, c]  # the first is taken, so the second stays
+    assert chosen(rows, [*copies, wrong], ["duplicates"]) == [b, c]
+    edited = [dataclasses.replace(copies[0], suggestion="exclude"), *copies[1:]]
+    assert chosen(rows, edited, ["duplicates"]) == [a, c]
+    # What is the copy of another by a second check goes with that one.
+    near = [twin(rows, row, "near-duplicates", [r for r in (b, d) if r != row], 0.9) for row in (b, d)]
+    assert chosen(rows, [*copies, wrong, *near], ["duplicates", "near-duplicates", "labels"]) == [a, c, d]

@@ -95,6 +95,8 @@ def test_a_blank_vote_is_none_and_a_text_is_an_error(make: Callable[..., Manifes
     worded = make({"train": {"fear": 2}}, votes_fear=["two", "one"], votes_anger=[1, 2])
     with pytest.raises(DataError, match="`votes_fear` holds something that is no number"):
         vote_ties(worded)
+    with pytest.raises(DataError, match="`votes_anger` holds a vote below 0"):
+        vote_ties(make({"train": {"fear": 2}}, votes_fear=[2, 1], votes_anger=[1, -2]))
     stats = data_stats(worded)
     assert stats.ties is None
     assert "`votes_fear` holds something that is no number" in stats.notes[-1]

@@ -109,6 +109,30 @@ def test_metrics_round_trip(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == [path.name]
 
 
+@pytest.mark.parametrize(
+    ("column", "values", "said"),
+    [
+        ("id", list(range(40)), "something else than texts in its column id"),
+        ("duplicate_of_train", ["no"] * 40, "something else than true or false in its column duplicate_of_train"),
+        ("duplicate_of_train", [None] * 40, "something else than true or false in its column duplicate_of_train"),
+    ],
+)
+def test_altered_predictions_are_told(tmp_path: Path, column: str, values: list[Any], said: str) -> None:
+    path = tmp_path / "predictions-test.parquet"
+    write_predictions(path, answers())
+    table = pq.read_table(path)
+    pq.write_table(table.set_column(table.column_names.index(column), column, pa.array(values[: len(table)])), path)
+    with pytest.raises(DataError, match=said):
+        read_predictions(path)
+
+
+def test_seeds_that_are_no_list_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "metrics-test.json"
+    write_metrics(path, summary(answers(), seeds=3))
+    with pytest.raises(DataError, match="has 3 for its seeds, which are a list"):
+        read_metrics(path)
+
+
 def test_order_of_images_changes_nothing() -> None:
     p = answers()
     order = np.random.default_rng(1).permutation(40)

@@ -17,6 +17,7 @@ import yaml
 from PIL import Image, ImageFilter
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix
 
+from evenface import zoo
 from evenface.data.manifest import IMAGE_TYPE, Manifest
 from evenface.errors import ConfigError, DataError, LabelError, ModelError, StorageError
 from evenface.labels import BASIC
@@ -24,6 +25,7 @@ from evenface.model_folder import read_config
 from evenface.runs.answers import score_answers
 from evenface.runs.calibrate import calibrate
 from evenface.runs.evaluate import evaluate
+from evenface.runs.find import find_model
 
 from .conftest import CLASSES, faces, probabilities
 
@@ -358,3 +360,14 @@ def test_what_cannot_be_kept_is_told_before_the_work(run: Path, tmp_path: Path, 
     part.take(kept).save(tmp_path / "fewer.parquet")
     with pytest.raises(DataError, match=f"The validation split has no face of {CLASSES[2]}"):
         calibrate(run, data_dir=str(tmp_path / "fewer.parquet"), device="cpu")
+
+
+def test_a_folder_in_the_name_of_a_model_that_ships_hides_it_only_as_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (name,) = zoo.shipped()
+    Path(name).mkdir()
+    (Path(name) / "metrics-test.json").write_text("{}")  # its scores, perhaps
+    assert find_model(Path(name))[2] == zoo.model_path(name)
+    assert zoo.model_path(name).parent == zoo.PRETRAINED
+    (Path(name) / "config.json").write_text("{}")
+    assert find_model(Path(name)) == (None, Path(name), Path(name))

@@ -33,6 +33,8 @@ CHECKS = {
 }
 """Name -> what it looks for, in the order of the report."""
 
+_OF_COPIES = ("duplicates", "near-duplicates")
+
 NAMED = 20  # other ids that a finding names
 
 
@@ -72,10 +74,25 @@ def ordered_checks(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in CHECKS if name in wanted)
 
 
-def chosen(findings: Sequence[Finding], checks: Iterable[str]) -> list[int]:
-    """The rows that leave a training when these checks decide: those that they suggest, and those that they can spare; ascending."""
+def chosen(rows: Rows, findings: Sequence[Finding], checks: Iterable[str]) -> list[int]:
+    """The rows that leave a training when these checks decide: those that they suggest, and those that they can spare; ascending.
+
+    Of copies one stays that no other check takes: the first such.
+    """
     wanted = set(ordered_checks(checks))
-    return sorted({f.row for f in findings if f.check in wanted and (f.suggestion == EXCLUDE or f.spare)})
+    found = [f for f in findings if f.check in wanted and (f.suggestion == EXCLUDE or f.spare)]
+    copies: dict[int, set[str]] = {}  # of the rows that go for nothing but an earlier copy
+    going, by_themselves = {f.row for f in found}, set()
+    for f in found:
+        if f.check in _OF_COPIES and f.suggestion != EXCLUDE:
+            copies.setdefault(f.row, set()).update(f.others)
+        else:
+            by_themselves.add(f.row)
+    place = {name: row for row, name in enumerate(rows.ids)}
+    for row in sorted(copies.keys() - by_themselves):
+        if all(place[name] in going for name in copies[row]):
+            going.discard(row)
+    return sorted(going)
 
 
 def pictureless(rows: Rows, row: int, check: str, verdict: str, score: float) -> Finding:

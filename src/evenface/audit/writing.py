@@ -1,7 +1,7 @@
 """What an audit writes: `verdicts.csv`, `exclude.txt`, and the page with the faces.
 
 verdicts_text(rows, findings)               # id,split,label,check,verdict,score,others,suggestion
-write_excluded(path, rows, chosen(...))     # ids for --exclude
+write_excluded(path, rows, chosen(rows, ...))  # ids for --exclude
 """
 
 from __future__ import annotations

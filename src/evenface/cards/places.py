@@ -12,11 +12,12 @@ from typing import Any
 from evenface.files import printable
 
 
-_START = r"(?:file://|~?/|\.\./|[A-Za-z]:\\)"
+_START = r"(?:file://|~\w*/|/|\.\./|\./\.\./|[A-Za-z]:[\\/]|\\\\)"
 _NO_PATH = r"(?!/[^\s/]*(?:\s|$))"  # </b> and [1]/[2]
 _INNER = r"'\"'\"'"  # an apostrophe within quotation marks, as shlex.join writes it
 _QUOTED = re.compile(rf"(['\"]){_START}(?:(?:[^'\"\n]|{_INNER})*[/\\])?((?:[^/\\'\"\n]|{_INNER})+)[/\\]?\1(?!\"'\")")
-_PATH = re.compile(rf"(?<![\w.:/~]){_NO_PATH}{_START}(?:[^\s/\\'\"]*[/\\])*([^\s/\\'\"]+)")
+_FREE = r"(?:(?<![\w.:/~\\])|(?<=\s-\w)|(?<=\w:)(?!//))"  # after a flag without a blank and after `weights:`, not within an address
+_PATH = re.compile(rf"{_FREE}{_NO_PATH}{_START}(?:[^\s/\\'\"]*[/\\])*([^\s/\\'\"]+)")
 _WHOLE = re.compile(rf"{_START}(?=\S)[^\n]*?([^/\\]+)[/\\]?")
 _DATA_DIR = re.compile(r"(--data-dir[ =])(?:'[^'\n]*'|\"[^\"\n]*\"|\\.|[^\s'\"\\])+")  # a word of a shell: pieces, quoted or not
 

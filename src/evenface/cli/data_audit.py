@@ -105,7 +105,7 @@ def run_audit(args: argparse.Namespace) -> int:
     console().print(counts_grid(done))
     _tell(args, done)
     path = args.output / "exclude.txt"
-    rows = chosen(done.findings, excluded)
+    rows = chosen(done.rows, done.findings, excluded)
     if rows:
         write_excluded(path, done.rows, rows)
         print(f"written   {path}: {counted(len(rows), 'training face')}, by {', '.join(excluded)}")

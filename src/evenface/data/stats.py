@@ -152,4 +152,6 @@ def votes_of(manifest: Manifest) -> dict[str, np.ndarray]:
             votes[name.removeprefix("votes_")] = np.nan_to_num(manifest.table[name].cast(pa.float64()).to_numpy())
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise DataError(f"The column `{name}` holds something that is no number; mend it to have the votes looked at.") from error
+        if not (votes[name.removeprefix("votes_")] >= 0).all():
+            raise DataError(f"The column `{name}` holds a vote below 0; mend it to have the votes looked at.")
     return votes

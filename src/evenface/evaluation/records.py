@@ -180,6 +180,10 @@ def read_predictions(path: str | os.PathLike[str]) -> Predictions:
     missing = [name for name in _FIXED if name not in columns]
     if missing or not class_names:
         raise DataError(f"{path} is not a predictions file; it lacks {', '.join(missing) or 'the p_<class> columns'}.")
+    for name, kind in (("id", str), ("duplicate_of_train", bool)):
+        if not all(isinstance(value, kind) for value in columns[name]):
+            wanted = "texts" if kind is str else "true or false"
+            raise DataError(f"{path} has something else than {wanted} in its column {name}; write it again with: evenface evaluate")
     position = {name: index for index, name in enumerate(class_names)}
 
     def indices(column: str) -> NDArray[np.int64]:
@@ -290,6 +294,9 @@ def read_metrics(path: str | os.PathLike[str]) -> dict[str, Any]:
     missing = [key for key in _CONTRACT if key not in metrics]
     if missing:
         raise DataError(f"{path} lacks {', '.join(missing)}; write it again with: evenface evaluate")
+    seeds = metrics.get("seeds", [])
+    if not (isinstance(seeds, list) and all(isinstance(seed, int) for seed in seeds)):
+        raise DataError(f"{path} has {seeds!r} for its seeds, which are a list; write it again with: evenface evaluate")
     return metrics
 
 

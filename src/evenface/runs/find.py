@@ -33,8 +33,8 @@ def find_model(folder: Path) -> tuple[TrainConfig | None, Path, Path]:
     """Config, folder and model folder of a run, which may be named by its `best` too; or (None, folder, folder) of any other model, which
     may be the name of one that ships.
     """
-    if not folder.exists() and str(folder) in zoo.shipped():
-        folder = zoo.model_path(str(folder))
+    if str(folder) in zoo.shipped() and not ((folder / "config.yaml").is_file() or (standing(folder) / CONFIG).is_file()):
+        folder = zoo.model_path(str(folder))  # also where a folder of that name holds something else, such as its scores
         return None, folder, folder
     if (folder / "config.yaml").is_file():
         if not standing(folder / "best").is_dir():
