@@ -297,6 +297,10 @@ def test_scores_on_other_pictures_of_the_same_names_are_told(run: Path, tmp_path
     told = f"{tmp_path / 'other'} was scored on other pictures than {run}, though they have the same names: no test of the models alone."
     assert [note for note in compare([run, tmp_path / "other"], resamples=50)[0].notes if "other pictures" in note] == [told]
     assert not any("other pictures" in note for note in compare([run, tmp_path / "same"], resamples=50)[0].notes)
+    (answers,) = (tmp_path / "other").glob("predictions-*.parquet")
+    pq.write_table((whole := pq.read_table(answers)).take(list(range(len(whole)))[::-1]), answers)  # in this order nothing is known
+    assert not any("other pictures" in note for note in compare([run, tmp_path / "other"], resamples=50)[0].notes)
+    pq.write_table(whole, answers)
     (file,) = (tmp_path / "other").glob("metrics-*.json")
     metrics = json.loads(file.read_text())
     del metrics["pictures"]  # as an older evenface left it

@@ -282,7 +282,7 @@ def read_scores(
         metrics,
         comparison,
         without,
-        other_pictures({run.name: (run.scores, each) for run, each in zip(members, metrics, strict=True)}),
+        other_pictures({run.name: (run.scores, each, p.ids) for run, each, p in zip(members, metrics, predictions, strict=True)}),
     )
     return scores, missing
 

@@ -59,14 +59,14 @@ def compare(
     counts: dict[str, int] | None = None
     whys: dict[str, str] = {}
     apart: dict[int, Scored] = {}  # by place in the table
-    scored: dict[str, tuple[Path, Mapping[str, Any]]] = {}
+    scored: dict[str, tuple[Path, Mapping[str, Any], tuple[str, ...]]] = {}
     for place, entry in enumerate(runs):
         found = scored_in(Path(entry), scoring)
         if found is not None:
             apart[place] = found
             table.append(RunPredictions.of(str(entry), "", next(iter(found.metrics.get("seeds") or [0])), found.predictions))
             whys[str(entry)] = why_optimistic(found.metrics)
-            scored[str(entry)] = Path(entry), found.metrics
+            scored[str(entry)] = Path(entry), found.metrics, found.predictions.ids
             continue
         config, folder, model_path = find_model(Path(entry))
         if config is None or folder != Path(entry):
@@ -85,10 +85,11 @@ def compare(
             raise ConfigError(f"{folder} {what}; run: evenface evaluate {shlex.quote(str(folder))} --split {split}{scoring.flags}")
         about = read_config(model_path, weights=False)
         counts = counts or about.train_counts
-        scored[str(folder)] = folder, read_metrics(folder / f"metrics-{stem}.json")
+        predictions = read_predictions(file)
+        scored[str(folder)] = folder, read_metrics(folder / f"metrics-{stem}.json"), predictions.ids
         whys[str(folder)] = why_optimistic(scored[str(folder)][1])
         options.append((folder, config, about))
-        table.append(RunPredictions.of(str(folder), "", config.seed, read_predictions(file)))
+        table.append(RunPredictions.of(str(folder), "", config.seed, predictions))
     labels = labels_of(options) if options else []
     names = names_of([Path(runs[place]) for place in apart], taken=labels)  # the folder's name stands for the method
     of_runs, of_folders = iter(labels), iter(names)

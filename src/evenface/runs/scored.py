@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import itertools
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from evenface.data.pictures import same_pictures
+from evenface.distill.config import METHOD as DISTILLED
 from evenface.errors import ConfigError
 from evenface.evaluation.records import Predictions, Scoring, read_metrics, read_predictions
 from evenface.training.environment import pictures_in
@@ -76,15 +77,15 @@ def scored_in(folder: Path, scoring: Scoring) -> Scored | None:
     return Scored(read_predictions(files[0]), read_metrics(files[1]))
 
 
-def other_pictures(scored: Mapping[str, tuple[Path, Mapping[str, Any]]]) -> tuple[str, str] | None:
+def other_pictures(scored: Mapping[str, tuple[Path, Mapping[str, Any], Sequence[str]]]) -> tuple[str, str] | None:
     """Two of several scores, by name, that are of one split's ids and not of the same pictures; what is not known is taken for the same.
 
     Args:
-        scored: the folder and the metrics of each.
+        scored: the folder, the metrics and the ids of each. In another order of the ids the fingerprints tell nothing.
     """
-    told = [(name, _pictures(*each)) for name, each in scored.items()]
-    for (first, pictures), (second, others) in itertools.combinations(told, 2):
-        if not same_pictures(pictures, others):
+    told = [(name, _pictures(folder, metrics), ids) for name, (folder, metrics, ids) in scored.items()]
+    for (first, pictures, ids), (second, others, theirs) in itertools.combinations(told, 2):
+        if ids == theirs and not same_pictures(pictures, others):
             return first, second
     return None
 
@@ -93,7 +94,9 @@ def _pictures(folder: Path, metrics: Mapping[str, Any]) -> dict[str, str]:
     """The fingerprint of the pictures that scores are of, under no name; empty where nobody wrote it down."""
     if "pictures" in metrics:
         return {"": str(metrics["pictures"])}
-    own = {} if "data_dir" in metrics else pictures_in(folder)  # scores on other data than the run's name them
+    # Without it, scores of an earlier version: those on other data than the run's, and a student's, whose faces held out are others.
+    unknown = "data_dir" in metrics or (metrics.get("method") or {}).get("name") == DISTILLED
+    own = {} if unknown else pictures_in(folder)
     return {"": own[metrics["split"]]} if metrics["split"] in own else {}
 
 
