@@ -130,7 +130,7 @@ def test_no_model_folder(tmp_path: Path) -> None:
         ("evenface train -c/data/me/cfg.yaml -o/data/me/runs/x", "evenface train -ccfg.yaml -ox"),
         ("weights:/data/me/x.pth file:/data/me/y.pth", "weights:x.pth file:y.pth"),
         ("--init ~me/nets/a.pth --unlabelled ./../../me/faces", "--init a.pth --unlabelled faces"),
-        ("from C:/Users/me/a.pth", "from a.pth"),
+        ("from C:/nets/me/a.pth", "from a.pth"),
         (r"from \\server\share\a.pth", "from a.pth"),
         ("timm:a1_in1k of http://x/y", "timm:a1_in1k of http://x/y"),
         ("<b>Faces</b> of [1]/[2], 50 %/epoch", "<b>Faces</b> of [1]/[2], 50 %/epoch"),
