@@ -90,7 +90,7 @@ def chosen(rows: Rows, findings: Sequence[Finding], checks: Iterable[str]) -> li
             by_themselves.add(f.row)
     place = {name: row for row, name in enumerate(rows.ids)}
     for row in sorted(copies.keys() - by_themselves):
-        if all(place[name] in going for name in copies[row]):
+        if all(place[name] in going or place[name] >= rows.kept for name in copies[row]):  # those that the reader leaves out are gone, too
             going.discard(row)
     return sorted(going)
 

@@ -294,7 +294,7 @@ def read_metrics(path: str | os.PathLike[str]) -> dict[str, Any]:
     missing = [key for key in _CONTRACT if key not in metrics]
     if missing:
         raise DataError(f"{path} lacks {', '.join(missing)}; write it again with: evenface evaluate")
-    seeds = metrics.get("seeds", [])
+    seeds = metrics.get("seeds") or []
     if not (isinstance(seeds, list) and all(isinstance(seed, int) for seed in seeds)):
         raise DataError(f"{path} has {seeds!r} for its seeds, which are a list; write it again with: evenface evaluate")
     return metrics
