@@ -133,6 +133,18 @@ def test_faces_of_other_data_look_as_those_that_the_model_has_learned(
         given.clear()
 
 
+def test_photos_of_one_name_are_told_by_their_folders(cli: Any, watched: Path, crops: Path, home: Path) -> None:
+    other = home / "other"
+    other.mkdir()
+    shutil.copy(crops / "a.png", other / "a.png")
+    assert cli("explain", watched, crops / "a.png", crops / "b.png", other / "a.png", "--detector", "none", "-q").code == 0
+    rows = list(csv.DictReader((home / "explained" / "faces.csv").read_text().splitlines()))
+    assert [row["name"] for row in rows] == [str(crops / "a.png"), "b.png", str(other / "a.png")]
+    figures = [name for name in names_in(home / "explained") if name.startswith("face-")]
+    assert len(figures) == 3
+    assert "face-b.png" in figures
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems want file names in UTF-8")
 def test_a_photo_whose_name_is_no_utf_8(cli: Any, watched: Path, crops: Path, home: Path) -> None:
     (crops / "broken.png").unlink()
@@ -143,6 +155,9 @@ def test_a_photo_whose_name_is_no_utf_8(cli: Any, watched: Path, crops: Path, ho
     assert {"face-caf-xe9.png", "maps.npz"} <= set(names_in(home / "explained"))
     words = ("--detector", "none", "--check", "--method", "class-map", "--format", "json", "-o", "numbers")
     assert json.loads(cli("explain", watched, odd, *words).out)["photos"] == [f"{crops}/caf\\xe9.jpg"]
+    found = json.loads((home / "numbers" / "check.json").read_text())["check"]
+    assert (found["n"], found["methods"]["class-map"]["insertion"]["ci95"]) == (1, None)
+    assert "1 face of the photos" in " ".join(cli("explain", watched, odd, *words[:5]).out.split())
 
 
 def test_a_subfolder_that_may_not_be_read_is_told(cli: Any, watched: Path, crops: Path, monkeypatch: pytest.MonkeyPatch) -> None:

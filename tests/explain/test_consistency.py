@@ -61,10 +61,14 @@ def test_every_number_of_a_split(wide: Path) -> None:
         for mean, values in ((each.mean_squared, squares), (each.own, own), (each.correlation, correlations), (each.agree, agree)):
             assert mean.value == pytest.approx(sum(values[i] for i in members) / n, rel=1e-4, abs=1e-6)
     assert list(found.classes) == ["happiness", "anger", "fear"]  # no row without a face
-    # The bootstrap of three faces stays within them; one face has no spread.
-    low, high = found.classes["fear"].mean_squared.low, found.classes["fear"].mean_squared.high
+    # The bootstrap of three faces stays within them; one face has none.
+    interval = found.classes["fear"].mean_squared.ci95
+    assert interval is not None
+    low, high = interval
     assert min(squares[i] for i in fear) - 1e-6 <= low < high <= max(squares[i] for i in fear) + 1e-6
-    assert found.classes["happiness"].mean_squared.low == found.classes["happiness"].mean_squared.high
+    alone = found.classes["happiness"]
+    assert alone.mean_squared.ci95 is None
+    assert alone.to_dict()["mean_squared"]["ci95"] is None
     assert found.scale == pytest.approx(np.mean(spreads), rel=1e-4)
     counts = config.train_counts
     assert counts is not None
@@ -74,6 +78,9 @@ def test_every_number_of_a_split(wide: Path) -> None:
     assert found.to_dict()["classes"]["fear"]["n"] == 3
     text = consistency_table(found, "5 faces").text(140)
     assert f"{found.classes['fear'].correlation.value:.3f}" in text
+    (row,) = (line for line in text.splitlines() if "happiness" in line)
+    assert f"{alone.correlation.value:.3f} " in row
+    assert row.count("[") == 1
 
 
 def test_without_training_counts_there_is_no_loss(wide: Path, tmp_path: Path) -> None:

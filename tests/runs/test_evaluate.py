@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +179,42 @@ def test_the_scores_of_another_run_are_not_replaced(run: Path, tmp_path: Path) -
         score_answers(tmp_path / "right.csv", dataset="manifest", output=other)
     assert {path.name for path in other.iterdir()} == before
     assert evaluate(run, output=run, device="cpu").metrics_file.parent == run
+
+
+def test_one_folder_has_the_scores_of_one_model_on_one_data_set(run: Path, tmp_path: Path) -> None:
+    model, another = (Path(shutil.copytree(run / "best", tmp_path / name)) for name in ("model", "another"))
+    answers = tmp_path / "tool.csv"
+    faces(CLASSES).save(tmp_path / "tiny.parquet")
+    names = [(row["id"], row["label"]) for row in faces(CLASSES).split("test").table.to_pylist()]
+    answers.write_text("\n".join(["id,label", *(f"{name},{label}" for name, label in names)]), encoding="utf-8")
+    given = {"dataset": "manifest", "data_dir": str(tmp_path / "tiny.parquet")}
+    scores = tmp_path / "scores"
+    evaluate(model, **given, output=scores, device="cpu")
+    before = {path: path.read_bytes() for path in scores.iterdir()}
+    told = r"has the scores of model on tiny; name another folder for those of {} on tiny with -o"
+    with pytest.raises(ConfigError, match=told.format("another")):
+        evaluate(another, **given, output=scores, device="cpu")
+    with pytest.raises(ConfigError, match=told.format("another")):  # not beside them either: a folder is compared as one model
+        evaluate(another, **given, output=scores, device="cpu", tta="flip")
+    with pytest.raises(ConfigError, match=told.format("tool.csv")):
+        score_answers(answers, **given, output=scores)
+    elsewhere = replace(faces(CLASSES), name="faces_of_others")
+    elsewhere.save(tmp_path / "other.parquet")
+    with pytest.raises(ConfigError, match="those of model on faces_of_others with"):
+        evaluate(model, dataset="manifest", data_dir=str(tmp_path / "other.parquet"), output=scores, device="cpu")
+    assert {path: path.read_bytes() for path in scores.iterdir()} == before
+    evaluate(model, **given, output=scores, device="cpu", tta="flip")
+    (scores / "metrics-test.json").write_text("{", encoding="utf-8")  # what is damaged is written anew
+    evaluate(model, **given, output=scores, device="cpu")
+    assert {path: path.read_bytes() for path in scores.iterdir() if path in before} == before
+
+    tools = tmp_path / "tools"
+    score_answers(answers, **given, output=tools)
+    score_answers(answers, **given, output=tools)  # corrected answers of the same name
+    of_train = answers.rename(tmp_path / "tool-v2.csv")
+    for source, name in ((model, "model"), (of_train, "tool-v2.csv")):
+        with pytest.raises(ConfigError, match=rf"has the scores of tool.csv on tiny; name another folder for those of {name} on tiny"):
+            evaluate(source, **given, output=tools) if source == model else score_answers(source, **given, output=tools)
 
 
 def test_the_best_folder_of_a_run_stands_for_the_run(run: Path) -> None:

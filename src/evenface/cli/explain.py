@@ -250,9 +250,14 @@ def _check_methods(args: argparse.Namespace, model: Model) -> int:
         faces = np.stack([cut.crop for cut in cuts])
         found = check_methods(network, model.recognizer.scores, faces, methods, layer=args.layer, seed=args.seed, progress=watch.parts)
     from evenface.explain.tables import check_table
+    from evenface.wording import counted
 
-    title = f"{found.n:,} faces" + (f" of {where['dataset']} {args.split}, seed {args.seed}" if "dataset" in where else " of the photos")
-    _tell(args, check_table(found, title), {"model": args.model, **where, "layer": args.layer, "check": found.to_dict()})
+    whose = f"{where['dataset']} {args.split}, seed {args.seed}" if "dataset" in where else "the photos"
+    _tell(
+        args,
+        check_table(found, f"{counted(found.n, 'face')} of {whose}"),
+        {"model": args.model, **where, "layer": args.layer, "check": found.to_dict()},
+    )
     return 1 if photos.failed else 0
 
 

@@ -123,14 +123,16 @@ def _agreement(
         _mean(squares[rows].mean(axis=1), seed),
         _mean(squares[rows, labels[rows]], seed),
         _mean(correlations[rows], seed),
-        Mean(hits / len(rows), float(low), float(high)),
+        Mean(hits / len(rows), (float(low), float(high))),
     )
 
 
 def _mean(values: np.ndarray, seed: int) -> Mean:
     """The mean of values (n,) with the percentile interval of the bootstrap."""
     rng, n = np.random.default_rng(seed), len(values)
+    if n == 1:
+        return Mean(float(values[0]), None)
     step = max(1, _AT_ONCE // n)
     sizes = [min(step, RESAMPLES - start) for start in range(0, RESAMPLES, step)]
     drawn = np.concatenate([values[rng.integers(0, n, (size, n))].mean(axis=1) for size in sizes])
-    return Mean(float(values.mean()), *percentile_interval(drawn))
+    return Mean(float(values.mean()), percentile_interval(drawn))

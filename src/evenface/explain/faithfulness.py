@@ -1,7 +1,7 @@
 """Does a heat map show what the model goes by? Insertion and deletion (Petsiuk et al., "RISE", BMVC 2018), against maps that know nothing.
 
     report = check_methods(model, recognizer.scores, crops, ["class-map", "grad-cam"])
-    report.rows[0].insertion, report.rows[0].gain              # Mean(value, low, high)
+    report.rows[0].insertion, report.rows[0].gain              # Mean(value, ci95)
 
 Pixels of the face are ranked by the map, highest first. **Insertion** starts from the blurred face and puts the sharp pixels in;
 **deletion** starts from the face and blurs them. Each gives a curve of the score of the class that the model chose for the face, and the
@@ -42,14 +42,13 @@ Predict = Callable[[Sequence[np.ndarray]], np.ndarray]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Mean:
-    """A mean over faces with its 95 % interval."""
+    """A mean over faces with its 95 % interval (low, high); a single face has none."""
 
     value: float
-    low: float
-    high: float
+    ci95: tuple[float, float] | None
 
     def to_dict(self) -> dict[str, Any]:
-        return {"mean": self.value, "ci95": [self.low, self.high]}
+        return {"mean": self.value, "ci95": None if self.ci95 is None else list(self.ci95)}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -173,7 +172,7 @@ def area(curves: np.ndarray) -> np.ndarray:
 
 def mean_of(values: np.ndarray, draws: np.ndarray) -> Mean:
     """The mean of values (n,), with the percentile interval over the resamples whose rows are `draws` (R, n)."""
-    return Mean(float(values.mean()), *percentile_interval(values[draws].mean(axis=1)))
+    return Mean(float(values.mean()), percentile_interval(values[draws].mean(axis=1)) if len(values) > 1 else None)
 
 
 def _centre(shape: tuple[int, ...], size: int) -> np.ndarray:

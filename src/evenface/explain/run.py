@@ -13,6 +13,7 @@ import dataclasses
 import io
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -144,13 +145,14 @@ def cuts_of(store: FaceStore) -> list[Cut]:
 
 
 def cuts_of_photos(model: Model, paths: Sequence[Path], photos: Photos, workers: int) -> Iterator[Cut]:
-    """The faces that the detector finds, photo by photo, the largest of each first."""
+    """The faces that the detector finds, photo by photo, the largest of each first; named as their files, where a name is there once."""
+    once = {name for name, count in Counter(path.name for path in paths).items() if count == 1}
     for path, pixels, result in predict_pictures(model.recognizer, paths, failed=photos.failed, workers=workers):
         photos.looked += 1
         if not result.faces:
             photos.empty.append(path)
         for number, crop in enumerate(model.recognizer.crops(pixels, result.faces)):
-            name = printable(path.name)
+            name = printable(path.name if path.name in once else str(path))
             yield Cut(name if len(result.faces) == 1 else f"{name} #{number}", None, crop)
 
 

@@ -36,9 +36,9 @@ def consistency_table(found: Consistency, title: str) -> Grid:
 
 
 def _row(name: str, each: Agreement) -> tuple[str, ...]:
-    agree = Mean(100 * each.agree.value, 100 * each.agree.low, 100 * each.agree.high)
+    agree = _mean(each.agree, digits=1, scale=100)
     squared, own = (_mean(value, digits=_digits(value.value)) for value in (each.mean_squared, each.own))
-    return (name, f"{each.n:,}", squared, own, _mean(each.correlation), _mean(agree, digits=1))
+    return (name, f"{each.n:,}", squared, own, _mean(each.correlation), agree)
 
 
 def _digits(value: float) -> int:
@@ -46,5 +46,6 @@ def _digits(value: float) -> int:
     return max(0, 3 - len(f"{value:.0f}")) if value >= 1 else 3
 
 
-def _mean(value: Mean, sign: str = "", digits: int = 3) -> str:
-    return f"{value.value:{sign}.{digits}f} [{value.low:.{digits}f}, {value.high:.{digits}f}]"
+def _mean(value: Mean, sign: str = "", digits: int = 3, scale: float = 1) -> str:
+    mean = f"{scale * value.value:{sign}.{digits}f}"
+    return mean if value.ci95 is None else f"{mean} [{', '.join(f'{scale * end:.{digits}f}' for end in value.ci95)}]"

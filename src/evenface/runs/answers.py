@@ -35,6 +35,7 @@ from evenface.evaluation.records import (
 from evenface.files import require_writable
 from evenface.labels import canonical
 from evenface.model_folder import CONFIG
+from evenface.runs.scored import require_one_source
 from evenface.training.config import TrainConfig
 from evenface.training.data import load_manifest
 
@@ -76,7 +77,7 @@ def score_answers(
     Faces of other splits in the file are left alone. Expressions that the data set does not have are left out, and what is left decides.
 
     Raises:
-        ConfigError: an output that is a file.
+        ConfigError: an output that is a file, or that has the scores of another tool, a model or another data set.
         DataError: no such file, a face of the split without an answer or with two, columns missing or given twice, or a face of which
             all scores are for expressions that the data set lacks.
         LabelError: a decision that is none of the data set's expressions.
@@ -88,6 +89,9 @@ def score_answers(
     table = _read(path)
     protocol: Any = "validation" if split == "validation" else "paper"  # nothing is set aside but where it is asked for
     manifest = load_manifest(TrainConfig(dataset=dataset, data_dir=data_dir, protocol=protocol))
+    stem = Scoring(split, "none").stem
+    files = where / f"metrics-{stem}.json", where / f"predictions-{stem}.parquet"
+    require_one_source(files[0], dataset=manifest.name, answers=path.name)
     part, names = manifest.split(split), manifest.class_names
     rows = _rows_of(part.ids(), table, path, f"{manifest.name} {split}")
     probabilities = _probabilities(table.take(pa.array(rows)), names, path)
@@ -103,8 +107,6 @@ def score_answers(
         "pictures": pictures_of(manifest, [split])[split],
     }
     metrics = summarise(predictions.true, predictions.predicted, names, duplicates, dataset=manifest.name, split=split, provenance=about)
-    stem = Scoring(split, "none").stem
-    files = where / f"metrics-{stem}.json", where / f"predictions-{stem}.parquet"
     write_predictions(files[1], predictions)
     write_metrics(files[0], metrics)
     return Evaluation(metrics, manifest.counts("train") if "train" in manifest.splits else None, *files)

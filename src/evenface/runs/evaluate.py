@@ -34,6 +34,7 @@ from evenface.models.experts import Experts
 from evenface.runs.answers import require_own_place
 from evenface.runs.data import data_of, learned_look, other_cuts
 from evenface.runs.find import chosen_on, find_model
+from evenface.runs.scored import require_one_source
 from evenface.training.checkpoint import minutes
 from evenface.training.config import TrainConfig
 
@@ -71,7 +72,7 @@ def evaluate(
 
     Raises:
         ConfigError: neither a run nor a model folder, no data set to score on, an output that is a file, `experts` on a network without,
-            a `batch_size` or `workers` below 1, or scores of the run on another data set of the same name in the place of these.
+            a `batch_size` or `workers` below 1, or scores of another model, another tool or another data set in the place of these.
         LabelError: the data set has other classes than the model.
         DataError, ModelError: what is missing or broken, or data of the run's own that have changed since.
         StorageError: the scores cannot be written there.
@@ -103,6 +104,7 @@ def evaluate(
     metrics_file, predictions_file = where / f"metrics-{stem}.json", where / f"predictions-{stem}.parquet"
     if others:
         _require_same_place(metrics_file, settings)
+    require_one_source(metrics_file, dataset=manifest.name, run=run.resolve().name)
     how: dict[str, Any] = {"mode": settings.store, "workers": workers, "look": None if own_data else learned_look(about)}
     store = open_store(manifest.split(split), about.img_size, device=chosen, **how)
     how = {"batch_size": batch_size, "device": chosen, "precision": kind, "progress": progress}

@@ -7,6 +7,7 @@ compare(["scores/deepface", "scores/shipped"], tta="flip")
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import shlex
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 
 from evenface.data.pictures import same_pictures
 from evenface.distill.config import METHOD as DISTILLED
-from evenface.errors import ConfigError
+from evenface.errors import ConfigError, DataError
 from evenface.evaluation.records import Predictions, Scoring, read_metrics, read_predictions
 from evenface.training.environment import pictures_in
 
@@ -41,6 +42,31 @@ def all_metrics(folder: Path) -> dict[str, dict[str, Any]]:
     if (folder / "config.yaml").exists():
         return {}
     return {file.stem.removeprefix("metrics-"): read_metrics(file) for file in sorted(folder.glob("metrics-*.json"))}
+
+
+def require_one_source(file: Path, *, dataset: str, run: str | None = None, answers: str | None = None) -> None:
+    """A folder that is no run has the scores of one model or of one tool, and a file in it is not replaced by what is of another.
+
+    Args:
+        file: the metrics that are to be written.
+        dataset: on whose faces.
+        run, answers: whose they are: the name of the run or model folder, or of the tool's file. A tool may have a file for each split.
+
+    Raises:
+        ConfigError: something else lies there. What is damaged is taken for nothing.
+    """
+    if (file.parent / "config.yaml").exists():
+        return
+    for other in sorted(file.parent.glob("metrics-*.json")):
+        with contextlib.suppress(DataError):
+            before = read_metrics(other)
+            whose = before.get("answers")
+            same = (answers is not None and (other != file or whose == answers)) if whose else (answers is None and before["run"] == run)
+            if not same or (other == file and before["dataset"] != dataset):
+                raise ConfigError(
+                    f"{other} has the scores of {whose or before['run']} on {before['dataset']}; "
+                    f"name another folder for those of {answers or run} on {dataset} with -o/--output, or remove that file."
+                )
 
 
 def files_in(folder: Path, scoring: Scoring) -> tuple[Path, Path] | None:
