@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from sklearn.metrics import balanced_accuracy_score
 
 from evenface.cli.main import main
 from evenface.errors import ConfigError, DataError
@@ -183,6 +184,59 @@ def test_compare_under_a_prior(run: Path) -> None:
         compare([run], prior="balanced", resamples=50)
     with pytest.raises(ConfigError, match="Unknown prior"):
         compare([run], prior="flat")
+
+
+def test_what_a_prior_brings_to_one_model_and_to_several(run: Path, tmp_path: Path) -> None:
+    """Each reading is a method; the paired test is that of scikit-learn's recalls, and a tool stands there once."""
+    second = Path(shutil.copytree(run, tmp_path / "second"))
+    config = yaml.safe_load((second / "config.yaml").read_text())
+    (second / "config.yaml").write_text(yaml.safe_dump({**config, "seed": 1}))
+    found = {prior: [evaluate(each, device="cpu", prior=prior) for each in (run, second)] for prior in ("model", "half", "balanced")}
+    comparison, _ = compare([run, second], prior=["model", "half", "balanced"], resamples=100)
+    method = comparison.methods[0].method
+    assert [m.method for m in comparison.methods] == [method, f"{method} --prior half", f"{method} --prior balanced"]
+    for pair, prior in zip(comparison.pairs, ("half", "balanced"), strict=True):
+        recalls = []
+        for each in (*found["model"], *found[prior]):
+            table = pq.read_table(each.predictions_file)
+            recalls.append(balanced_accuracy_score(table["label"].to_pylist(), table["predicted"].to_pylist()))
+        assert pair.baseline == method
+        assert pair.seeds == (1, 3)
+        assert pair.mean_recall.value == pytest.approx(sum(recalls[2:]) / 2 - sum(recalls[:2]) / 2)
+        assert pair.mcnemar
+    evaluate(run, device="cpu", tta="flip")
+    comparison, _ = compare([run], tta=("none", "flip"), resamples=100)
+    assert [m.method for m in comparison.methods] == [method, f"{method} --tta flip"]
+    told = [note for note in comparison.notes if note.startswith("A method with one seed")]
+    assert len(told) == 1
+
+    ids, true = (pq.read_table(found["model"][0].predictions_file)[name].to_pylist() for name in ("id", "label"))
+    (tmp_path / "right.csv").write_text("\n".join(["id,label", *(f"{i},{name}" for i, name in zip(ids, true, strict=True))]))
+    faces(CLASSES).save(tmp_path / "tiny.parquet")
+    score_answers(tmp_path / "right.csv", dataset="manifest", data_dir=str(tmp_path / "tiny.parquet"), output=tmp_path / "right")
+    comparison, _ = compare([run, tmp_path / "right"], prior=["model", "balanced"], resamples=100)
+    assert [m.method for m in comparison.methods] == [method, "right", f"{method} --prior balanced"]
+    assert "right: another tool's answers, which stand as they are." in comparison.notes
+
+    for given, why in (
+        ({"prior": ["model", "model"]}, "Give each prior once"),
+        ({"prior": []}, "at least one of .*balanced.*; got none"),
+        ({"prior": ["model", "flat"]}, "Unknown prior 'flat'"),
+        ({"prior": None}, "Unknown prior 'None'"),
+        ({"tta": ["none", "mirror"]}, "Unknown view"),
+        ({"tta": ["none", "flip"], "prior": ["model", "half"]}, "run: evenface evaluate .* --split test --tta flip --prior half"),
+    ):
+        with pytest.raises(ConfigError, match=why):
+            compare([run], **given)
+
+
+def test_several_priors_from_the_command_line(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for prior in ("model", "half"):
+        evaluate(run, device="cpu", prior=prior)
+    assert main(["compare", str(run), "--prior", "model,half", "--resamples", "100"]) == 0
+    assert "--prior half" in capsys.readouterr().out
+    assert main(["compare", str(run), "--prior", "model,"]) == 2
+    assert "Unknown prior ''" in capsys.readouterr().err
 
 
 def test_what_cannot_work_is_told_in_python_too(run: Path) -> None:

@@ -6,6 +6,11 @@
   evenface evaluate ferplus-rbf --dataset ferplus --data-dir DIR -o scores/shipped
   evenface compare runs/rbcf scores/shipped scores/deepface
 
+  evenface evaluate runs/rbcf --prior half
+  evenface compare runs/rbcf --prior model,half
+
+The last says what a prior brings to one model and what it costs.
+
 Runs that differ only in their seed are one method. A folder that `evaluate -o` wrote the scores of a model, of a run on other data or of
 another tool's answers to stands for itself.
 """
@@ -16,16 +21,16 @@ import argparse
 import json
 from pathlib import Path
 
-from evenface.cli.flags import PRIORS
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "runs", metavar="RUN", nargs="+", type=Path, help="run folders that were evaluated on the split, or folders of scores"
     )
     parser.add_argument("--split", default="test", choices=["train", "validation", "test"], help="default: test")
-    parser.add_argument("--tta", default="none", choices=["none", "flip", "experts"], help="the scores of evaluate --tta")
-    parser.add_argument("--prior", default="model", choices=PRIORS, help="the scores of evaluate --prior")
+    parser.add_argument("--tta", default="none", metavar="VIEW[,...]", help="the scores of evaluate --tta; several are compared: none,flip")
+    parser.add_argument(
+        "--prior", default="model", metavar="PRIOR[,...]", help="the scores of evaluate --prior; several are compared: model,half"
+    )
     parser.add_argument("--without-duplicates", action="store_true", help="leave out images that stand in train pixel for pixel")
     parser.add_argument("--resamples", type=int, default=10_000, metavar="N", help="of the bootstrap (default: 10000)")
     parser.add_argument("--format", choices=["text", "markdown", "json"], default="text", help="default: text")
@@ -50,8 +55,8 @@ def run(args: argparse.Namespace) -> int:
     comparison, counts = compare(
         args.runs,
         split=args.split,
-        tta=args.tta,
-        prior=args.prior,
+        tta=args.tta.split(","),
+        prior=args.prior.split(","),
         without_duplicates=args.without_duplicates,
         resamples=args.resamples,
     )
