@@ -115,7 +115,7 @@ def _under_one_prior(board: Board) -> list[str]:
         "A method that has a prior in its loss, or draws the classes evenly, answers at another operating point than `ce`: it trades "
         "frequent expressions for rare ones, which a prior does to any model for nothing. Here each model is asked as if all expressions "
         f"were equally frequent (`--prior {FAIR}`, from its calibration on validation: [scores](scores.md)). "
-        "What is left of a lead is a better model.",
+        "What is left of a lead may be a better model, or chance: see its interval and Holm's p.",
         _again(board.fair, board, f"By mean recall under --prior {FAIR}", "as they stand").markdown(),
         _unbroken(_gains(board.fair, f"Gains under --prior {FAIR}")).markdown(),
     ]

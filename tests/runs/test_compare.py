@@ -207,6 +207,9 @@ def test_what_a_prior_brings_to_one_model_and_to_several(run: Path, tmp_path: Pa
     evaluate(run, device="cpu", tta="flip")
     comparison, _ = compare([run], tta=("none", "flip"), resamples=100)
     assert [m.method for m in comparison.methods] == [method, f"{method} --tta flip"]
+    evaluate(run, device="cpu", tta="flip", prior="half")
+    comparison, _ = compare([run], tta="flip", prior=["model", "half"], resamples=100)
+    assert [m.method for m in comparison.methods] == [method, f"{method} --prior half"]  # what all have in common names none
     told = [note for note in comparison.notes if note.startswith("A method with one seed")]
     assert len(told) == 1
 
@@ -224,7 +227,7 @@ def test_what_a_prior_brings_to_one_model_and_to_several(run: Path, tmp_path: Pa
         ({"prior": ["model", "flat"]}, "Unknown prior 'flat'"),
         ({"prior": None}, "Unknown prior 'None'"),
         ({"tta": ["none", "mirror"]}, "Unknown view"),
-        ({"tta": ["none", "flip"], "prior": ["model", "half"]}, "run: evenface evaluate .* --split test --tta flip --prior half"),
+        ({"tta": ["none", "flip"], "prior": ["model", "balanced"]}, "run: evenface evaluate .* --split test --tta flip --prior balanced"),
     ):
         with pytest.raises(ConfigError, match=why):
             compare([run], **given)

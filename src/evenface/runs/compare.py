@@ -61,7 +61,7 @@ def compare(
     written to (`evaluate` or `score_answers` with `output`) stands for itself; another tool's answers stand as they are, whatever `tta`
     and `prior` ask of the others.
     Several views or priors, such as `prior=["model", "half"]`, are compared too: each makes a method of its own of every run, named by
-    its flags, and the first of all is the baseline.
+    the flags that differ, and the first of all is the baseline.
     Returns the comparison and the first run's training faces per class.
 
     Raises:
@@ -82,7 +82,7 @@ def compare(
     table: list[RunPredictions] = []
     finished, whys = list(tools), dict[str, str]()
     for way, each in zip(ways, asked, strict=True):
-        flags = way.flags if len(ways) > 1 else ""
+        flags = Scoring(split, way.tta if len(views) > 1 else "none", way.prior if len(priors) > 1 else "model").flags  # that differ
         for label, answers, metrics in zip(called, each.answers, each.metrics, strict=True):
             told = "" if label in tools else flags
             if label in tools and each is not asked[0]:
