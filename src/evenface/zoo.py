@@ -5,7 +5,7 @@
     download("yunet")                        # into the cache, checked by its SHA-256; not fetched twice
     install("yunet", "from/elsewhere.onnx")  # the same from a file that came another way
 
-Nothing is fetched unless it is asked for. EVENFACE_OFFLINE=1 forbids the network, EVENFACE_MIRROR names another place to fetch from.
+Nothing is fetched unless it is asked for. EVENFACE_OFFLINE=1 forbids it, EVENFACE_MIRROR names another place to fetch from.
 """
 
 from __future__ import annotations

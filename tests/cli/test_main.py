@@ -130,8 +130,11 @@ def test_a_reader_that_has_gone(words: list[str]) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="pipes of POSIX")
+@pytest.mark.parametrize("gone", ["reader", "terminal"])
 @pytest.mark.parametrize("verb", TRAINS)
-def test_work_goes_on_where_its_reader_has_gone(verb: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+def test_work_goes_on_where_its_reader_has_gone(
+    verb: str, gone: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     done: list[int] = []
 
     def work(args: object) -> int:
@@ -144,7 +147,7 @@ def test_work_goes_on_where_its_reader_has_gone(verb: str, monkeypatch: pytest.M
     module = importlib.import_module(f"evenface.cli.{verb}")
     monkeypatch.setattr(module, "run", work)
     monkeypatch.setattr(module, "parse", lambda parser, words: None, raising=False)
-    reads, writes = os.pipe()
+    reads, writes = os.pipe() if gone == "reader" else os.openpty()
     os.close(reads)
     with os.fdopen(writes, "w") as pipe:
         monkeypatch.setattr(sys, "stdout", pipe)

@@ -76,6 +76,10 @@ def test_info(cli: Any, stand_in: Path, tmp_path: Path) -> None:
     assert about["card"] == "# Small\n\nWhat it is for."
     by_folder = json.loads(cli("models", "info", tmp_path / "pretrained" / "small-96", "--format", "json").out)["model"]
     assert by_folder == about
+    folder = tmp_path / "pretrained" / "small-96"
+    start = Path(shutil.copytree(folder, tmp_path / "start"))
+    (start / "config.json").write_text(json.dumps({**json.loads((folder / "config.json").read_text()), "kind": "backbone"}))
+    assert json.loads(cli("models", "info", start, "--format", "json").out)["model"]["kind"] == "backbone"
     text = cli("models", "info", "yunet").out
     for words in (HASH, "MIT", zoo.YUNET.address, zoo.YUNET.source):
         assert words in text

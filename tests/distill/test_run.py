@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -17,8 +18,10 @@ import torch.nn.functional as F
 from PIL import Image
 from safetensors.torch import load_file
 
+from evenface import zoo
 from evenface.data.store import to_float
 from evenface.distill.answers import LearnAnswers
+from evenface.distill.config import options_of, with_whole_paths
 from evenface.distill.descriptors import LearnDescriptors, evenly, nearest
 from evenface.distill.run import assemble, distill, resume
 from evenface.distill.teachers import FaceTeacher, ModelTeachers
@@ -355,8 +358,35 @@ def test_what_cannot_be(settings: Settings, tmp_path: Path) -> None:
     distill(settings((str(few),), output="taught", epochs=1))  # the set's labels do not matter
     with pytest.raises(ConfigError, match="evenface distill --resume"):
         distill(settings((str(few),), output="taught"))
+    with pytest.raises(ConfigError, match="evenface distill --resume"):  # whoever comes upon it
+        train(dataclasses.replace(TrainConfig.from_preset("tiny"), output=str(folder)))
+    with pytest.raises(ConfigError, match="--all-splits would do nothing"):
+        settings(unlabelled=str(tmp_path), all_splits=True)
     with pytest.raises(LabelError, match="do not match"):
         evaluate(folder, device="cpu")
+
+
+def test_a_name_stays_one_where_a_folder_is_called_so(
+    settings: Settings, models: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("dlib-face", *zoo.shipped()):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "metrics-test.json").write_text("{}")  # as `evaluate NAME -o NAME` leaves it
+        assert options_of(with_whole_paths(settings((name,)))).teacher == (name,)
+    shutil.copytree(models[0], tmp_path / zoo.default_model(), dirs_exist_ok=True)
+    found = options_of(with_whole_paths(settings((zoo.default_model(), "teacher1"))))
+    assert found.teacher == (str(tmp_path / zoo.default_model()), str(tmp_path / "teacher1"))
+
+
+def test_the_card_has_the_teachers_hash_and_the_licence_of_its_data(settings: Settings, models: list[str]) -> None:
+    config = Path(models[0]) / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "data_licence": "research use only"}))
+    folder = distill(settings(tuple(models), epochs=1)).folder
+    card = (folder / "best" / "README.md").read_text(encoding="utf-8")
+    for model in models:
+        assert hashlib.sha256((Path(model) / "model.safetensors").read_bytes()).hexdigest() in card
+    assert card.count("their teacher's: research use only") == 1
 
 
 def test_models_are_read_from_runs_too(settings: Settings, models: list[str]) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from safetensors.torch import load_file
 
 from evenface.distill.teachers import FaceTeacher, ModelTeachers
@@ -100,6 +103,24 @@ def test_models_teach_their_mean_whatever_their_order(tmp_path: Path) -> None:
             assert found[n, i].item() == pytest.approx((p + q).item() / 2, abs=1e-5)
             assert maps[n, i].mean().item() == pytest.approx((one.maps[n, i].mean() + two.maps[n, j].mean()).item() / 2, abs=1e-4)
     assert maps.shape[2:] == one.maps.shape[2:] != two.maps.shape[2:]
+
+
+def test_other_faces_are_shown_as_those_that_a_model_learned_from(tmp_path: Path) -> None:
+    """Against pictures that are made grey and coarse by hand before an untouched teacher sees them."""
+    folder, own = model_folder(tmp_path / "a", 1), {"template": "box", "margin": 0.0, "resolution": 8, "grey": True}
+    plain, taught = ModelTeachers([str(folder)]), tmp_path / "a" / "config.json"
+    taught.write_text(json.dumps({**json.loads(taught.read_text()), "alignment": own}))
+    teacher, x = ModelTeachers([str(folder)]), random(2, 32)
+    for alignment, words in ((own, []), (None, ["grey, at most 8 px"]), ({**own, "grey": False}, ["grey, at most 8 px"])):
+        teacher.look_at(alignment)
+        assert teacher.looks == words
+        shown = x
+        if words:
+            luma = (0.299 * x[:, 0] + 0.587 * x[:, 1] + 0.114 * x[:, 2]).numpy()
+            small = [np.asarray(Image.fromarray(face).resize((8, 8), Image.Resampling.BILINEAR)) for face in luma]
+            grey = torch.from_numpy(np.stack(small)).unsqueeze(1).expand(-1, 3, -1, -1)
+            shown = F.interpolate(grey, (32, 32), mode="bilinear", align_corners=False)
+        torch.testing.assert_close(teacher(x)[0], plain(shown)[0], rtol=1e-4, atol=1e-5)
 
 
 def test_teachers_that_do_not_fit(tmp_path: Path, models: list[str]) -> None:

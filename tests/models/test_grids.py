@@ -21,6 +21,13 @@ def test_a_cell_is_shared_by_area() -> None:
     torch.testing.assert_close(out[0, 0, 0], torch.tensor([3.0, 4.5, 6.0], dtype=torch.float64))
 
 
+def test_autocast_rounds_nothing() -> None:
+    maps = torch.rand(2, 3, 5, 5)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = spread(maps, (3, 4))
+    torch.testing.assert_close(found, spread(maps, (3, 4)), rtol=0, atol=0)
+
+
 def test_the_same_grid_is_left_as_it_is() -> None:
     maps = torch.rand(2, 3, 3, 5, dtype=torch.float64)
     torch.testing.assert_close(spread(maps, (3, 5)), maps)

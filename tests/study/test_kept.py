@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -19,6 +20,7 @@ from evenface import zoo
 from evenface.errors import ConfigError, DataError, ModelError
 from evenface.evaluation.records import read_metrics, read_predictions, write_metrics
 from evenface.models import init
+from evenface.models.init import model_folder_of
 from evenface.runs.compare import compare
 from evenface.runs.evaluate import evaluate
 from evenface.study import Recipe, Run, Scoring, collect, plan, read_recipe, state_of
@@ -132,6 +134,16 @@ def test_what_others_must_start_from_is_trained_anew(tmp_path: Path, file: Path)
     keep(runs, file, Scoring("test"))
     shutil.rmtree(tmp_path / "runs")
     assert restore(runs, file, Scoring("test")).taken == runs
+
+
+def test_a_start_whose_weights_were_not_kept_says_so(tmp_path: Path, file: Path) -> None:
+    runs = chain(tmp_path)
+    finish_as(runs[0], "ce")
+    keep(runs[:1], file, Scoring("test"))
+    shutil.rmtree(tmp_path / "runs")
+    restore(runs[:1], file, Scoring("test"))
+    with pytest.raises(ModelError, match="only the answers were kept, not the weights; remove the folder and train it again"):
+        model_folder_of(runs[0].folder / "best")
 
 
 def test_answers_under_a_prior_have_a_file_of_their_own(study: tuple[Recipe, list[Run]], file: Path, tmp_path: Path) -> None:
@@ -256,6 +268,10 @@ def test_what_does_not_fit_is_told(study: tuple[Recipe, list[Run]], file: Path, 
     table = pq.read_table(file)
     other = tmp_path / "other.parquet"
     pq.write_table(table.slice(1), other)
+    with pytest.raises(DataError, match="answers for other faces"):
+        keep(runs, other, Scoring("test"))
+    renamed = table.set_column(table.column_names.index("id"), "id", pa.array([f"another/{i}" for i in range(len(table))]))
+    pq.write_table(renamed.replace_schema_metadata(table.schema.metadata), other)  # not a face of them is known
     with pytest.raises(DataError, match="answers for other faces"):
         keep(runs, other, Scoring("test"))
     mixed = [runs[0], dataclasses.replace(runs[2], config=dataclasses.replace(runs[2].config, classes=8))]

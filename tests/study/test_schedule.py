@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from evenface.study import Task, plan, run_locally
+from evenface.study.local import WORKER
 from evenface.study.schedule import Stopped
 
 from .conftest import recipe_of
@@ -130,9 +132,12 @@ def interrupt_when(path: Path, text: str, number: int) -> threading.Thread:
     return thread
 
 
-@pytest.mark.parametrize(("number", "name"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")])
-def test_a_stop_lets_the_processes_save_and_starts_no_other(number: int, name: str, play: Any, tmp_path: Path) -> None:
-    handler = signal.getsignal(number)
+@pytest.mark.parametrize(("known", "name"), [("SIGINT", "Ctrl-C"), ("SIGTERM", "SIGTERM"), ("SIGHUP", "SIGHUP")])
+def test_a_stop_lets_the_processes_save_and_starts_no_other(known: str, name: str, play: Any, tmp_path: Path) -> None:
+    number = getattr(signal, known, None)
+    handler = signal.SIG_IGN if number is None else signal.getsignal(number)
+    if number is None or handler is signal.SIG_IGN:
+        pytest.skip(f"nobody is told by {known} here: no such signal, or `nohup`")
     thread = interrupt_when(tmp_path / "runs" / "events", "ready long", number)
     with pytest.raises(Stopped, match=f"Stopped by {name}: 1 of 3 runs are done, those at work can be gone on with") as caught:
         play({"short": {}, "long": "waits", "later": {}})
@@ -144,6 +149,12 @@ def test_a_stop_lets_the_processes_save_and_starts_no_other(number: int, name: s
     assert play({"short": {}, "long": "waits", "later": {}}, say=said.append) == {}
     assert said[0].startswith("[1/2] long s0: goes on")
     assert events(tmp_path)[5:] == ["begin long", "end long", "begin later", "end later"]
+
+
+def test_modules_in_the_working_folder_are_not_taken_for_others(tmp_path: Path) -> None:
+    (tmp_path / "random.py").write_text("raise SystemExit('mine')")
+    words = [*WORKER[:-2], "-c", "import random, evenface.study; print(random.randint(3, 3))"]
+    assert subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False).stdout == "3\n"
 
 
 def test_what_failed_before_a_stop_is_told(play: Any, tmp_path: Path) -> None:

@@ -68,6 +68,31 @@ def test_a_second_signal_acts_at_once_unless_it_is_the_first_handed_on(
     assert signal.getsignal(signal.SIGINT) is handler
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no SIGHUP on this system")
+@pytest.mark.parametrize("nohup", [False, True])
+def test_a_terminal_that_goes_stops_and_saves_but_not_under_nohup(nohup: bool, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    step, config = Loop.step, settings(epochs=1)
+
+    def hung_up(self: Loop, *args: Any) -> Any:
+        parts = step(self, *args)
+        signal.raise_signal(signal.SIGHUP)
+        return parts
+
+    monkeypatch.setattr(Loop, "step", hung_up)
+    given = signal.SIG_IGN if nohup else signal.SIG_DFL
+    before = signal.signal(signal.SIGHUP, given)
+    try:
+        if nohup:
+            train(config)
+        else:
+            with pytest.raises(Interrupted, match="Stopped by SIGHUP at epoch 1, step 1; the state is saved"):
+                train(config)
+        assert signal.getsignal(signal.SIGHUP) is given
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert load_state(config.folder / "last.ckpt")["state"]["epoch"] == int(nohup)
+
+
 def test_in_a_thread_signals_are_left_to_the_main_one(settings: Settings) -> None:
     handler = signal.getsignal(signal.SIGTERM)
     config = settings(epochs=1)

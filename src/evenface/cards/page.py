@@ -111,6 +111,8 @@ def _training(facts: Facts) -> list[tuple[str, str]]:
     if method:
         name = method.pop("name", None)
         rows.append(("method", ", ".join([f"`{name}`" if name else "not known", *(f"`{key}` {value}" for key, value in method.items())])))
+    for each in config.get("teachers") or []:
+        rows.append(("teacher", f"{each['name']}; sha256 `{each['sha256']}`"))
     if init:
         whole = f"; sha256 `{init['sha256']}`" if init.get("sha256") else ""
         rows.append(("start", f"{str(init.get('summary') or init.get('source') or 'not known').rstrip('.')}{whole}"))
@@ -196,4 +198,6 @@ def _licence(config: Mapping[str, Any]) -> str:
     weights = config.get("licence")
     stated = f"Weights: {weights}." if weights else "Weights: nobody has stated a licence for them."
     data = config.get("data_licence") or "no licence is stated"
+    taught = [each["data_licence"] for each in config.get("teachers") or [] if each.get("data_licence")]
+    data += "".join(f"; their teacher's: {each}" for each in dict.fromkeys(taught))
     return f"{stated} Data that they learned from: {data}. Whoever passes the weights on has to clear both."

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import difflib
+import errno
 import importlib
 import io
 import logging
@@ -145,7 +146,9 @@ class _Lasting(io.FileIO):
     def write(self, data: Any) -> int:
         try:
             return super().write(data) or 0
-        except BrokenPipeError:
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, errno.EIO):  # EIO: the terminal has gone
+                raise
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
             return len(memoryview(data).cast("B"))
 

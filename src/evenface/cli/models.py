@@ -85,7 +85,7 @@ def run_info(args: argparse.Namespace) -> int:
     from evenface import zoo
     from evenface.errors import ConfigError, unknown_name
 
-    if args.name in zoo.DOWNLOADS:
+    if args.name in zoo.DOWNLOADS and not (Path(args.name) / "config.json").is_file():
         about = {**_download(args.name), **_details(args.name)}
         text = "\n".join(f"{key:<11}{_plain(value)}" for key, value in about.items() if value not in (None, []))
     else:
@@ -162,7 +162,7 @@ def _classifier(folder: Path) -> dict[str, Any]:
     names = config.get("class_names")
     return {
         "name": folder.name if folder.parent == zoo.PRETRAINED else str(folder),
-        "kind": "classifier",
+        "kind": "backbone" if config.get("kind") == "backbone" else "classifier",  # a start that `distill` gave
         "what": f"{config.get('architecture')}, {config.get('img_size')} px",
         "classes": names if isinstance(names, list) else [],
         "size": weights.stat().st_size,

@@ -14,6 +14,7 @@ from typing import Any
 
 from evenface.errors import ConfigError
 from evenface.training.config import TrainConfig, from_dict, resolved
+from evenface.zoo import shipped
 
 
 METHOD = "distill"
@@ -101,6 +102,8 @@ def make_config(settings: Mapping[str, Any], options: DistillOptions) -> TrainCo
             raise ConfigError(f"A student learns without labels, so the setting '{name}' means nothing; leave it out.")
     own: dict[str, Any] = {}
     if settings.get("unlabelled") is not None:
+        if options.all_splits:
+            raise ConfigError("--unlabelled is a folder without splits, so --all-splits would do nothing; leave it out.")
         if settings.get("dataset") is not None or settings.get("data_dir") is not None:
             raise ConfigError(
                 "--unlabelled is a folder of faces in place of a data set; leave out --dataset and --data-dir, or --unlabelled."
@@ -134,5 +137,13 @@ def options_of(config: TrainConfig) -> DistillOptions:
 def with_whole_paths(config: TrainConfig) -> TrainConfig:
     """The config with whole paths, those of the teachers included."""
     options = options_of(config)
-    found = tuple(str(Path(name).expanduser().resolve()) if Path(name).expanduser().exists() else name for name in options.teacher)
+    found = tuple(_whole(name) for name in options.teacher)
     return dataclasses.replace(resolved(config), method_options=dataclasses.asdict(dataclasses.replace(options, teacher=found)))
+
+
+def _whole(name: str) -> str:
+    """The whole path of a teacher that lies in a folder; a name stays one, also where a folder is called so that holds something else."""
+    path = Path(name).expanduser()
+    if name == FACE_TEACHER or (name in shipped() and not any((path / file).is_file() for file in ("config.yaml", "config.json"))):
+        return name
+    return str(path.resolve()) if path.exists() else name

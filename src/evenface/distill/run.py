@@ -30,6 +30,7 @@ from evenface.methods.base import Method, Setting
 from evenface.models.classifier import Classifier, build_classifier
 from evenface.training.checkpoint import load_state
 from evenface.training.config import TrainConfig, load_config
+from evenface.training.data import of_left_out
 from evenface.training.folder import hold, require_new
 from evenface.training.judge import Judge
 from evenface.training.loop import Loop
@@ -61,7 +62,7 @@ def distill(config: TrainConfig, *, command: Sequence[str] = (), console: Consol
         TrainingError: interrupted (the state is saved), or a loss that is not finite.
         StorageError: a full disk, or a run folder that cannot be written.
     """
-    require_new(config.folder, DistillFolder.verb)
+    require_new(config.folder)
     return _run(with_whole_paths(config), None, command, console)
 
 
@@ -113,6 +114,8 @@ def assemble(
     teacher = load_teacher(options).to(fabric.device)
     class_names = teacher.class_names if isinstance(teacher, ModelTeachers) else BASIC
     manifest = read_faces(config, options, class_names)
+    if isinstance(teacher, ModelTeachers):
+        teacher.look_at(manifest.alignment)
     train, held_out = (open_split(manifest, name, config, fabric.device, say) for name in ("train", "validation"))
 
     torch.manual_seed(config.seed)
@@ -137,14 +140,18 @@ def assemble(
         _check_teacher(folder.path, sources)
     elif fabric.is_global_zero:
         environment = {"device": str(device), "precision": precision, "precision_reason": reason, "processes": fabric.world_size}
-        notes = [*manifest.notes, "No label of these faces was looked at."]
+        notes = [*manifest.notes, "No label of these faces was learned from."]
         if isinstance(teacher, ModelTeachers):
             notes.append("The training faces per class are those of its teachers.")
         folder.create(command, {**environment, **normalisation(model), "teachers": sources, "faces": len(train), "notes": notes}, stack)
     say(f"faces     {manifest.name}: {len(train):,} to learn from, {len(held_out):,} held out, at {config.img_size} px; no label is used")
+    for note in of_left_out(manifest.notes):
+        say(f"          {note}")
     if options.all_splits:
         say("          The test faces are among them: no score on them is fair to compare after that.")
     say(f"teacher   {', '.join(f'{source.name} (sha256 {source.sha256[:12]})' for source in teacher.sources)}, at {_sizes(teacher)} px")
+    for look in teacher.looks if isinstance(teacher, ModelTeachers) else ():
+        say(f"          It is shown them as the faces that it learned from look: {look}.")
     known = teacher.alignments if isinstance(teacher, ModelTeachers) else ()
     if any(None not in (each, manifest.alignment) and each != manifest.alignment for each in known):
         say("          It knows faces that are cut out in another way than these; expect less of its answers.")

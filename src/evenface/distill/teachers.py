@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from evenface import zoo
 from evenface.distill.config import FACE_TEACHER
 from evenface.errors import ConfigError, ModelError, unknown_name
+from evenface.faces.alignment import Alignment
 from evenface.labels import require_same
 from evenface.model_folder import WEIGHTS, load_model, standing
 from evenface.models.classifier import Classifier
@@ -44,10 +45,12 @@ class Source:
     name: str
     sha256: str
     learned_whole: tuple[str, ...] = ()
+    data_licence: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """What a folder keeps of it."""
-        return {"name": self.name, "sha256": self.sha256, **({"learned_whole": list(self.learned_whole)} if self.learned_whole else {})}
+        more = {"learned_whole": list(self.learned_whole), "data_licence": self.data_licence}
+        return {"name": self.name, "sha256": self.sha256, **{name: value for name, value in more.items() if value}}
 
 
 class FaceTeacher(nn.Module):
@@ -129,9 +132,10 @@ class ModelTeachers(nn.Module):
             model, about = load_model(folder)
             models.append(model)
             sizes.append(size or about.img_size)
-            sources.append(Source(run.resolve().name, _sha256(standing(folder) / WEIGHTS), about.learned_whole))
+            sources.append(Source(run.resolve().name, _sha256(standing(folder) / WEIGHTS), about.learned_whole, about.data_licence))
             counts.append(about.train_counts)
             self.alignments.append(about.alignment)
+        self._looks: list[Alignment | None] = [None] * len(models)
         self.class_names = models[0].class_names
         for source, model in zip(sources, models, strict=True):
             require_same(self.class_names, model.class_names, f"the teacher '{source.name}'")
@@ -143,13 +147,30 @@ class ModelTeachers(nn.Module):
         for source, model, side in zip(sources, models, sizes, strict=True):
             _require_size(source.name, model, side)
 
+    def look_at(self, alignment: str | dict[str, Any] | None) -> None:
+        """Says how the faces that will be shown are cut out: of others than its own each model sees what `predict` would show it.
+
+        Args:
+            alignment: of the data set; None where nothing is known of it.
+        """
+        self._looks = [None if own in (None, alignment) else Alignment.from_dict(own) for own in self.alignments]
+
+    @property
+    def looks(self) -> list[str]:
+        """What is done to the faces before a model sees them, in words, each once; nothing where they are as it knows them."""
+        found = []
+        for look in filter(None, self._looks):
+            fine = [] if look.resolution is None else [f"at most {look.resolution} px"]
+            found.append(", ".join([*(["grey"] if look.grey else []), *fine]))
+        return list(dict.fromkeys(filter(None, found)))
+
     @torch.no_grad()
     def forward(self, x: Tensor, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
         """RGB in [0, 1], (B, 3, S, S) -> probabilities at that temperature (B, L) and class maps on the coarsest grid, float32."""
         answers, maps = [], []
-        for model, size, order in zip(self.models, self.sizes, self._orders, strict=True):
+        for model, size, order, look in zip(self.models, self.sizes, self._orders, self._looks, strict=True):
             assert isinstance(model, Classifier)
-            out = model(_at(x, size))
+            out = model(_at(_as_learned(x, look), size))
             answers.append((out.logits[:, order].float() / temperature).softmax(1))
             maps.append(out.maps[:, order].float())
         grid = coarser(*maps)
@@ -170,6 +191,17 @@ def _require_size(name: str, model: nn.Module, side: int) -> None:
             model(torch.zeros(1, 3, side, side))
     except (RuntimeError, AssertionError, ValueError) as error:
         raise ConfigError(f"The teacher '{name}' cannot take faces of {side} px ({error}); try another --teacher-size.") from error
+
+
+def _as_learned(x: Tensor, look: Alignment | None) -> Tensor:
+    """Grey, and no finer than the faces that the model learned from: what `faces.alignment.whole` does to pictures."""
+    if look is None:
+        return x
+    if look.resolution is not None and x.shape[-1] > look.resolution:
+        x = _at(x, look.resolution)
+    if look.grey:
+        x = (x * x.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True).expand(-1, 3, -1, -1)
+    return x
 
 
 def _at(x: Tensor, size: int) -> Tensor:

@@ -24,7 +24,8 @@ def spread(
     height, width = maps.shape[2:]
     down = _shares(height, size[0], rows, maps)
     across = _shares(width, size[1], columns, maps)
-    return (size[0] * size[1] / (height * width)) * torch.einsum("yh,blhw,xw->blyx", down, maps, across)
+    with torch.autocast(maps.device.type, enabled=False):  # which would round the maps to bfloat16
+        return (size[0] * size[1] / (height * width)) * torch.einsum("yh,blhw,xw->blyx", down, maps, across)
 
 
 def _shares(cells: int, of: int, where: tuple[float, float], like: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ from evenface.models import backbones
 from evenface.models.classifier import Classifier
 from evenface.models.dlib_face import DlibFaceResNet
 from evenface.models.weights import SUFFIXES, read_weights
-from evenface.zoo import no_model
+from evenface.zoo import KEPT, no_model
 
 
 MINIMUM = 0.95
@@ -153,6 +153,8 @@ def model_folder_of(path: Path) -> Path | None:
     """
     if not standing(path).is_dir():
         return None
+    if (path.parent / KEPT).is_file() and not (standing(path) / WEIGHTS).is_file():
+        raise ModelError(no_model(path.parent))
     if (path / WEIGHTS).is_file() or not (path / "config.yaml").is_file():
         return standing(path)
     best = standing(path / "best")

@@ -154,7 +154,7 @@ def keep(runs: Sequence[Run], file: Path, scoring: Scoring) -> int:
             if faces is None:
                 faces = found.select(_FACES)
             rows = {name: row for row, name in enumerate(found["id"].to_pylist())}
-            found = found.take([rows.get(name) for name in faces["id"].to_pylist()])
+            found = found.take(pa.array([rows.get(name) for name in faces["id"].to_pylist()], pa.int64()))
             if len(rows) != len(faces) or not faces.select(["id", "label"]).equals(found.select(["id", "label"])):
                 raise DataError(f"{file} holds answers for other faces than those of {run.folder}; keep these runs in another file.")
             facts = _facts(run, scoring)

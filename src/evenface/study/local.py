@@ -13,15 +13,18 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import IO
 
+import evenface
 from evenface.study.log import last_line, log_of, open_log
 from evenface.study.plan import Run
 from evenface.study.schedule import GiveUp, Say, bring_to_end
 from evenface.study.work import Task
 
 
-WORKER = (sys.executable, "-m", "evenface.study")
+# With -P what lies in the working folder, such as somebody's random.py, is not taken for a module; but where evenface itself lies there.
+WORKER = (sys.executable, *([] if Path(evenface.__file__).parents[1].samefile(".") else ["-P"]), "-m", "evenface.study")
 
 
 def run_locally(

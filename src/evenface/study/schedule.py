@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
+from evenface.ending import ending_signals, name_of_signal
 from evenface.errors import ConfigError, TrainingError
 from evenface.study.log import house_log, log_of
 from evenface.study.plan import Run
@@ -175,16 +176,16 @@ def _took(folder: Path) -> str:
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[list[str]]:
-    """Gathers Ctrl-C and SIGTERM, by name, in place of dying of them."""
+    """Gathers Ctrl-C, SIGTERM and the end of the terminal, by name, in place of dying of them."""
     came: list[str] = []
     if threading.current_thread() is not threading.main_thread():
         yield came
         return
 
     def note(number: int, frame: FrameType | None) -> None:
-        came.append("Ctrl-C" if number == signal.SIGINT else "SIGTERM")
+        came.append(name_of_signal(number))
 
-    before = {s: signal.getsignal(s) or signal.SIG_DFL for s in (signal.SIGINT, signal.SIGTERM)}
+    before = {s: signal.getsignal(s) or signal.SIG_DFL for s in ending_signals()}
     for s in before:
         signal.signal(s, note)
     try:

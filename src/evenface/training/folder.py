@@ -35,6 +35,7 @@ from evenface.models.classifier import Classifier
 from evenface.training.config import TrainConfig
 from evenface.training.judge import Verdict
 from evenface.training.stillborn import clear, is_stillborn, may_be_cleared
+from evenface.zoo import verb_of
 
 
 _PACKAGES = ("torch", "torchvision", "timm", "lightning-fabric", "kornia", "numpy", "pyarrow", "safetensors", "pillow")
@@ -86,12 +87,12 @@ class RunFolder:
         details = {"command": shlex.join(command), **versions(), **environment, "init": self.init}
         details |= {"train_ids": self.fingerprint, "data_ids": train_fingerprint(self.manifest), "pictures": pictures_of(self.manifest)}
         details |= {"judged_ids": self.judged}
-        require_new(self.path, self.verb)
+        require_new(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as made:
             if made.enter_context(hold(self.path)) and may_be_cleared(self.path):
                 clear(self.path)
-            require_empty(self.path, self.verb)  # once more: others may have been faster
+            require_empty(self.path)  # once more: others may have been faster
             made.push(self.forget)
             write_text(self.path / "environment.json", json.dumps(details, indent=1))  # first, for `may_be_cleared` asks for it
             write_text(self.path / "config.yaml", self.config.to_yaml())
@@ -166,7 +167,7 @@ class RunFolder:
             renew(self.path / "best", self.path, minutes=minutes)
 
 
-def require_new(path: Path, verb: str = "train") -> None:
+def require_new(path: Path) -> None:
     """Refuses a folder that cannot be a new run's. What a training left that ended before its first state is in nobody's way.
 
     Args:
@@ -183,11 +184,11 @@ def require_new(path: Path, verb: str = "train") -> None:
         with hold(path) as alone:
             if alone:
                 return
-    require_empty(path, verb)
+    require_empty(path)
     require_writable(path)
 
 
-def require_empty(path: Path, verb: str) -> None:
+def require_empty(path: Path) -> None:
     """Refuses a folder that holds something, but for the log of a study.
 
     Raises:
@@ -195,7 +196,7 @@ def require_empty(path: Path, verb: str) -> None:
     """
     if path.is_dir() and any(each.name != "study.log" for each in path.iterdir()):
         if (path / "last.ckpt").exists():
-            again = f"evenface {verb} --resume {shlex.quote(str(path))}"
+            again = f"evenface {verb_of(path)} --resume {shlex.quote(str(path))}"
             raise ConfigError(f"The run folder {path} exists already; go on with it: {again}, or choose another -o/--output.")
         raise ConfigError(f"The folder {path} exists already and is not empty; choose another -o/--output.")
     if path.exists() and not path.is_dir():

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from evenface.data.per_face import Share
 from evenface.data.store import FaceStore, to_float
 from evenface.data.views import second_view
+from evenface.ending import ending_signals, name_of_signal
 from evenface.errors import ModelError, TrainingError
 from evenface.files import write_text
 from evenface.methods.base import Method, Picture
@@ -359,20 +360,20 @@ class Loop:
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """Ctrl-C and SIGTERM let the step finish; one more, when two seconds have passed, acts as it always does.
+        """Ctrl-C, SIGTERM and a terminal that goes let the step finish; one more, when two seconds have passed, acts as it always does.
 
         Within two seconds it is the same wish: torchrun and job schedulers hand on to a process what it has received already.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {s: signal.getsignal(s) or signal.SIG_DFL for s in (signal.SIGINT, signal.SIGTERM)}
+        before = {s: signal.getsignal(s) or signal.SIG_DFL for s in ending_signals()}
         first = 0.0
 
         def note(number: int, frame: FrameType | None) -> None:
             nonlocal first
             if not self._stop:
-                self._stop, first = "Ctrl-C" if number == signal.SIGINT else "SIGTERM", time.monotonic()
+                self._stop, first = name_of_signal(number), time.monotonic()
             elif time.monotonic() - first > 2:
                 signal.signal(number, before[signal.Signals(number)])
                 signal.raise_signal(number)
