@@ -151,7 +151,7 @@ def assemble(
         say("          The test faces are among them: no score on them is fair to compare after that.")
     say(f"teacher   {', '.join(f'{source.name} (sha256 {source.sha256[:12]})' for source in teacher.sources)}, at {_sizes(teacher)} px")
     for look in teacher.looks if isinstance(teacher, ModelTeachers) else ():
-        say(f"          It is shown them as the faces that it learned from look: {look}.")
+        say(f"          It sees them {look}, like the faces that it learned from.")
     known = teacher.alignments if isinstance(teacher, ModelTeachers) else ()
     if any(None not in (each, manifest.alignment) and each != manifest.alignment for each in known):
         say("          It knows faces that are cut out in another way than these; expect less of its answers.")
