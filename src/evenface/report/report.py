@@ -109,6 +109,8 @@ def write_report(
                     raise ConfigError(f"{what}; run: {evaluate_command(run, split, tta, prior, data)}")
                 tell(f"scoring {run.name} on {split}")
                 how: dict[str, Any] = {"split": split, "tta": tta, "prior": prior, "device": device, **scoring}
+                if run.scores.parent == folder / "scores":  # the report's own: those of other faces make way
+                    (run.scores / f"metrics-{Scoring(split, tta, prior).stem}.json").unlink(missing_ok=True)
                 evaluate(run.target, dataset=dataset, data_dir=data_dir, output=run.scores, command=command, **how)
     context, missing = _context(runs, splits, tta, prior, data, resamples)
     parts = _parts(context, missing, notes, tell, with_faces, device)
