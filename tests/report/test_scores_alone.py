@@ -12,6 +12,7 @@ from sklearn.metrics import recall_score
 
 from evenface.cli.main import main
 from evenface.errors import ConfigError
+from evenface.report.gather import find_runs
 from evenface.report.report import write_report
 from evenface.runs.answers import score_answers
 from evenface.runs.evaluate import evaluate
@@ -52,6 +53,18 @@ def test_two_tools_beside_a_run(made: Made, squares: Path, tmp_path: Path) -> No
     assert {row["method"] for row in average} == {"rbcf", "fer"}
     assert text.count("deepface: decisions without scores, which are left out here.") == 2
     assert "fer has no scores on validation, which one could be fitted on" in text
+
+
+def test_a_folder_of_scores_of_several_stands_for_them(made: Made, squares: Path, tmp_path: Path) -> None:
+    """By name; beside runs in the same folder they come after them, and a folder without any is passed over."""
+    (tmp_path / "scores" / "empty").mkdir(parents=True)
+    for name in ("fer", "deepface"):
+        tool(tmp_path / "scores" / name, squares)
+    assert [Path(run.name).name for run in find_runs([str(tmp_path / "scores")], tmp_path)[0]] == ["deepface", "fer"]
+    shutil.copytree(made.one, tmp_path / "scores" / "a-run")
+    runs, notes = find_runs([str(tmp_path / "scores")], tmp_path)
+    assert [Path(run.name).name for run in runs] == ["a-run", "deepface", "fer"]
+    assert notes == []
 
 
 def test_a_tool_as_the_baseline(made: Made, squares: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "runs",
         metavar="RUN",
         nargs="+",
-        help="run folders, folders of runs, model folders, names of models that ship, or folders of scores (`evaluate -o`)",
+        help="run folders, folders of runs, model folders, names of models that ship, folders of scores (`evaluate -o`) or of such folders",
     )
     parser.add_argument("-o", "--output", type=Path, default=Path("report.html"), help="the page (default: report.html)")
     parser.add_argument("--split", metavar="SPLIT,SPLIT", help="test, validation, train: score what is missing there, and show these only")

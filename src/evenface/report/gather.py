@@ -4,7 +4,7 @@
     scores, missing = read_scores(runs, "test", "none", "model")
 
 A folder of runs (a study's) stands for the runs in it, cross-entropy first, which makes it the baseline. A model that belongs to no run
-keeps its scores beside the report. A folder of scores (another tool's answers) stands for itself.
+keeps its scores beside the report. A folder of scores (another tool's answers) stands for itself, and a folder of such folders for them.
 """
 
 from __future__ import annotations
@@ -147,7 +147,8 @@ def find_runs(entries: Sequence[str], beside: Path) -> tuple[list[Run], list[str
     """The runs that the words of a command line mean, and sentences on what was passed over.
 
     Args:
-        entries: runs, model folders, names of models that ship, folders of scores, folders of runs, patterns with * or ?.
+        entries: runs, model folders, names of models that ship, folders of scores, folders of runs or of such folders, patterns with *
+            or ?.
         beside: folder for the scores of models without a run.
 
     Raises:
@@ -161,19 +162,21 @@ def find_runs(entries: Sequence[str], beside: Path) -> tuple[list[Run], list[str
             if path != Path(entry) and is_backbone(path / "best"):
                 notes.append(f"A start without a head, and left out: {path}.")
                 continue
-            inside = [] if _is_one(path) or not path.is_dir() else sorted(path.glob("*/config.yaml"))
+            several = path.is_dir() and not _is_one(path)
+            inside = sorted(path.glob("*/config.yaml")) if several else []
+            scores = [folder for folder in sorted(path.iterdir()) if folder.is_dir() and all_metrics(folder)] if several else []
             ready = [file.parent for file in inside if (standing(file.parent / "best") / WEIGHTS).is_file()]
             starts = [run for run in ready if is_backbone(run / "best")]
             ready = [run for run in ready if run not in starts]
             ready.sort(key=lambda run: load_config(run / "config.yaml").method != "ce")  # the natural baseline; stable for the others
-            if inside and not ready and not starts:
+            if inside and not ready and not starts and not scores:
                 raise ConfigError(f"None of the {len(inside)} runs in {path} has a model; let one finish an epoch.")
             waiting = [file.parent.name for file in inside if file.parent not in (*ready, *starts)]
             if waiting:
                 notes.append(f"Without a model, and left out: {', '.join(waiting)} in {path}.")
             if starts:
                 notes.append(f"Starts without a head, and left out: {', '.join(run.name for run in starts)} in {path}.")
-            paths += ready or [path] * (not starts)
+            paths += [*ready, *scores] or [path] * (not starts)
     paths = list(dict.fromkeys(paths))
     if not paths:
         raise ConfigError(f"There is no model in {', '.join(entries)}; starts without a head have no scores.")
