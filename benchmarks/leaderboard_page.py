@@ -113,8 +113,8 @@ def _under_one_prior(board: Board) -> list[str]:
     return [
         "## Under one prior",
         "A method that has a prior in its loss, or draws the classes evenly, answers at another operating point than `ce`: it trades "
-        "frequent expressions for rare ones, which a prior does to any model for nothing. Here each model is asked as if all expressions "
-        f"were equally frequent (`--prior {FAIR}`, from its calibration on validation: [scores](scores.md)). "
+        "frequent expressions for rare ones, which a prior does to any model without training. Here each model is asked as if all "
+        f"expressions were equally frequent (`--prior {FAIR}`, from its calibration on validation: [scores](scores.md)). "
         "What is left of a lead may be a better model, or chance: see its interval and Holm's p.",
         _again(board.fair, board, f"By mean recall under --prior {FAIR}", "as they stand").markdown(),
         _unbroken(_gains(board.fair, f"Gains under --prior {FAIR}")).markdown(),
