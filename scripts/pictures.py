@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Makes the two pictures of the documentation that show the model that ships: docs/predicted.png and docs/page.webp.
 
     .venv/bin/python scripts/pictures.py

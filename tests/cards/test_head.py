@@ -75,3 +75,10 @@ def test_without_scores_or_licence_there_is_none_in_it(run: Path, config: dict[s
 )
 def test_a_licence_in_words_has_a_name(words: str, name: str) -> None:
     assert slug(words) == name
+
+
+@pytest.mark.parametrize("words", ["CC BY 4.0", "cc-by-4.0", "Apache 2.0", "MIT"])
+def test_a_licence_that_the_hub_knows_stands_under_its_name(words: str, run: Path, config: dict[str, Any]) -> None:
+    values = parsed(card(gather(run, {**config, "licence": words})))
+    assert values["license"] == {"CC BY 4.0": "cc-by-4.0", "Apache 2.0": "apache-2.0", "MIT": "mit"}.get(words, words)
+    assert "license_name" not in values

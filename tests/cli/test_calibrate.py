@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from evenface.calibration import HOTTEST
 from evenface.cli.calibrate import tables
 from evenface.model_folder import read_config
 from evenface.runs.calibrate import calibrate
@@ -42,6 +44,16 @@ def test_the_tables_hold_the_numbers(run: Path) -> None:
         assert rates == [f"{100 * found.priors[name][key]:.1f}" for key in ("overall", "mean_recall")]
 
 
+def test_a_temperature_at_its_limit_is_told(run: Path) -> None:
+    found = calibrate(run, device="cpu")
+    hot = dataclasses.replace(found.calibration, temperature=HOTTEST)
+    told, *_ = tables(dataclasses.replace(found, calibration=hot))
+    assert "T is at its limit of 20" in told.text()
+    cool = dataclasses.replace(found.calibration, temperature=2.0, temperature_only=2.0)
+    told, *_ = tables(dataclasses.replace(found, calibration=cool))
+    assert "limit" not in told.text()
+
+
 def test_scores_under_a_prior(cli: Any, run: Path) -> None:
     answer = cli("evaluate", run, "--prior", "balanced", "--device", "cpu", "-j", 1)
     assert answer.code == 0, answer.err
@@ -50,8 +62,21 @@ def test_scores_under_a_prior(cli: Any, run: Path) -> None:
     assert cli("compare", run, "--prior", "balanced", "--resamples", 200).code == 0
 
 
+def test_several_views_and_priors_in_one_call(cli: Any, run: Path) -> None:
+    """The files are those of one call each; a wrong name in the list is told before any work."""
+    answer = cli("evaluate", run, "--split", "validation", "--tta", "none,flip", "--prior", "half,balanced,half", "-j", 1)
+    assert answer.code == 0, answer.err
+    assert answer.out.count("prior half") == answer.out.count("prior balanced") == 2
+    found = {path.name for path in run.glob("metrics-validation*")}
+    assert {f"metrics-validation{view}-{prior}.json" for view in ("", "-flip") for prior in ("half", "balanced")} <= found
+    for file in run.glob("metrics-validation-flip*"):
+        file.unlink()
+    cli("evaluate", run, "--split", "validation", "--tta", "flip", "--prior", "model,flat").refused(2, "Unknown --prior 'flat'")
+    assert not list(run.glob("metrics-validation-flip*"))
+
+
 def test_wrong_words(cli: Any, run: Path) -> None:
-    cli("evaluate", run, "--prior", "flat").refused(2, "invalid choice: 'flat'")
+    cli("evaluate", run, "--prior", "flat").refused(2, "Unknown --prior 'flat'")
     cli("calibrate", "nowhere").refused(2, "nowhere does not exist")
     cli("calibrate", run, "--split", "train").refused(2, "invalid choice: 'train'")
     cli("calibrate", run, "-j", 0).refused(2, "--workers must be at least 1")

@@ -123,6 +123,21 @@ def test_other_faces_are_shown_as_those_that_a_model_learned_from(tmp_path: Path
         torch.testing.assert_close(teacher(x)[0], plain(shown)[0], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_pictures_of_half_precision_are_made_smaller_too(dtype: torch.dtype, tmp_path: Path) -> None:
+    """As a training in bf16 hands them over: to a teacher of coarse grey faces, and to one of a smaller size than the student's."""
+    folder, own = model_folder(tmp_path / "a", 1), {"template": "box", "margin": 0.0, "resolution": 8, "grey": True}
+    taught = tmp_path / "a" / "config.json"
+    taught.write_text(json.dumps({**json.loads(taught.read_text()), "alignment": own}))
+    teacher = ModelTeachers([str(folder)])
+    for side, alignment in ((32, None), (48, own)):
+        teacher.look_at(alignment)
+        x = random(2, side)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = teacher(x.to(dtype))[0]
+        torch.testing.assert_close(found, teacher(x)[0], rtol=0.1, atol=0.02)
+
+
 def test_teachers_that_do_not_fit(tmp_path: Path, models: list[str]) -> None:
     with pytest.raises(ConfigError, match="Unknown teacher 'dlib-fase'; did you mean 'dlib-face'"):
         ModelTeachers(["dlib-fase"])

@@ -96,6 +96,23 @@ def test_duplicates_are_told() -> None:
     assert "mean recall *" not in runs_table({"a": metrics()}).text()
 
 
+def test_of_a_model_on_other_data_it_is_said_whose_train_is_meant() -> None:
+    text = per_class_table(metrics(duplicates=20, trained_on="ferplus"), TRAIN).text(width=200)
+    assert "20 of 306 images stand in train pixel for pixel, from which this model did not learn: it knows ferplus" in text
+    assert "train (ferplus)" in text
+    assert "did not learn" not in per_class_table(metrics(duplicates=20), TRAIN).text(width=200)
+
+
+def test_an_interval_without_width_is_not_shown() -> None:
+    """Of a model with one answer for all, no resample differs, and that says nothing of other faces; Wilson's stand."""
+    one = np.full_like(TRUE, NAMES.index("neutral"))
+    found = summarise(TRUE, one, NAMES, np.zeros(TRUE.size, dtype=bool), dataset="rafdb", split="test", provenance={}, resamples=100)
+    text = per_class_table(found).text(width=100)
+    assert row(text, "overall").split() == ["overall", "306", "22.2"]
+    assert row(text, "mean recall").split() == ["mean", "recall", "306", "14.3"]
+    assert "0.0 [0.0, 35.4]" in row(text, "fear")  # 7 faces: 1.96^2 / (7 + 1.96^2) = 0.354
+
+
 def test_a_class_without_images_shows_a_dash() -> None:
     m = summarise([0, 1], [0, 1], ("fear", "anger", "disgust"), [False] * 2, dataset="x", split="test", resamples=20)
     text = per_class_table(m).text()

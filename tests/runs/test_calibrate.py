@@ -317,7 +317,7 @@ def test_a_packed_model_is_half_as_large_and_tells_its_scores(run: Path, faces: 
     assert dataclasses.replace(theirs, weights_dtype="float32", init=None) == dataclasses.replace(ours, init=None)
     card = read_card(place)
     assert {file.name for file in place.iterdir()} == {"README.md", "card.json", "config.json", "model.safetensors", "notes.md"}
-    assert "license: other\nlicense_name: cc-by-4.0\n" in card
+    assert "license: cc-by-4.0\n" in card
     assert "# packed\n" in card
     assert "from https://example.org/a/b, 3 / 4 / 5,\nby way of notes.txt\n" in card
     assert (place / "notes.md").read_text() == "from https://example.org/a/b, 3 / 4 / 5,\nby way of notes.txt\n"

@@ -121,7 +121,7 @@ def test_a_stop_saves_what_is_at_work(tmp_path: Path) -> None:
     recipe = recipe_of(tmp_path, runs={"a": {"epochs": 3000}, "b": {}})
     (run, _) = planned = plan(recipe)
     thread = once(lambda: (run.folder / "log.csv").is_file(), lambda: os.kill(os.getpid(), signal.SIGINT))
-    with pytest.raises(TrainingError, match=r"Stopped by Ctrl-C: 0 of 2 runs are done, those at work can be gone on with"):
+    with pytest.raises(TrainingError, match=r"Stopped by Ctrl-C: 0 of 2 runs are done; the same command goes on"):
         run_on_ray(planned, Task(), jobs=1)
     thread.join()
     assert (run.folder / "last.ckpt").is_file()

@@ -45,6 +45,13 @@ def test_the_command_line_overrides_places_and_seeds(tmp_path: Path) -> None:
     assert [run.folder.name for run in runs] == [run.folder.name for run in plan(recipe, seeds=[7])]
 
 
+def test_the_folder_of_a_training_is_no_place_for_a_study(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.yaml").write_text("method: ce\n")
+    with pytest.raises(ConfigError, match="mine is the folder of a training; name another one for the study with -o"):
+        plan(recipe_of(tmp_path), output=tmp_path / "mine")
+
+
 def test_a_run_after_another_starts_from_its_best_model(tmp_path: Path) -> None:
     base = {"init": "pretrained"}
     chain = {"late": {"method": "tau_norm", "after": "mid"}, "mid": {"method": "crt", "after": "ce"}, "ce": {}, "other": {"method": "eac"}}

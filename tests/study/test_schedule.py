@@ -139,7 +139,7 @@ def test_a_stop_lets_the_processes_save_and_starts_no_other(known: str, name: st
     if number is None or handler is signal.SIG_IGN:
         pytest.skip(f"nobody is told by {known} here: no such signal, or `nohup`")
     thread = interrupt_when(tmp_path / "runs" / "events", "ready long", number)
-    with pytest.raises(Stopped, match=f"Stopped by {name}: 1 of 3 runs are done, those at work can be gone on with") as caught:
+    with pytest.raises(Stopped, match=f"Stopped by {name}: 1 of 3 runs are done; the same command goes on") as caught:
         play({"short": {}, "long": "waits", "later": {}})
     thread.join()
     assert caught.value.failed == {}
@@ -159,7 +159,7 @@ def test_modules_in_the_working_folder_are_not_taken_for_others(tmp_path: Path) 
 
 def test_what_failed_before_a_stop_is_told(play: Any, tmp_path: Path) -> None:
     thread = interrupt_when(tmp_path / "runs" / "events", "ready long", signal.SIGTERM)
-    with pytest.raises(Stopped, match=r"gone on with\. bad s0 failed: no luck today .*study\.log\)\.$") as caught:
+    with pytest.raises(Stopped, match=r"goes on with the study\. bad s0 failed: no luck today .*study\.log\)\.$") as caught:
         play({"bad": "fails", "long": "waits", "later": {}})
     thread.join()
     assert list(caught.value.failed) == ["bad s0"]

@@ -22,13 +22,22 @@ _METRICS = {
     "macro_f1": ("f1", "macro F1"),
 }  # ours -> the Hub's name, and the one for people
 
+_OF_THE_HUB = {
+    "afl-3.0", "apache-2.0", "artistic-2.0", "bsd", "bsd-2-clause", "bsd-3-clause", "bsl-1.0", "cc", "cc0-1.0", "gpl", "isc", "mit",
+    "openrail", "unlicense", "wtfpl", "zlib", *(f"cc-by{kind}-4.0" for kind in ("", "-sa", "-nc", "-nd", "-nc-nd", "-nc-sa")),
+    *(f"cc-by{kind}-3.0" for kind in ("", "-sa", "-nc", "-nc-nd", "-nc-sa")), *(f"gpl-{n}" for n in ("2.0", "3.0")), "agpl-3.0",
+    "lgpl-2.1", "lgpl-3.0", "mpl-2.0", "epl-2.0", "eupl-1.1", "cdla-permissive-2.0", "odc-by", "odbl", "pddl",
+}  # fmt: skip
+"""Licences that the Hugging Face Hub knows by these names, and finds models by."""
+
 
 def head(facts: Facts) -> str:
     """The head with its rulers; it ends with a line break."""
     config = facts.config
     values: dict[str, Any] = {}
     if config.get("licence"):
-        values |= {"license": "other", "license_name": slug(str(config["licence"]))}
+        name = slug(str(config["licence"]))
+        values |= {"license": name} if name in _OF_THE_HUB else {"license": "other", "license_name": name}
     if config.get("data_licence"):
         values["data_license"] = config["data_licence"]
     method = (config.get("method") or {}).get("name")

@@ -33,8 +33,8 @@ def percent(value: float | None) -> str:
 
 
 def rate(value: float | None, interval: Sequence[float | None] | None) -> str:
-    """`49.4 [38.9, 59.9]`, percent."""
-    if value is None or interval is None:
+    """`49.4 [38.9, 59.9]`, percent; the value alone where all resamples gave the same one."""
+    if value is None or interval is None or interval[0] == interval[1]:
         return percent(value)
     return f"{percent(value)} [{percent(interval[0])}, {percent(interval[1])}]"
 

@@ -53,8 +53,8 @@ def _remarks(scores: Scores) -> list[str]:
     again = scores.get("duplicates_of_train")
     if again is None:
         found.append(
-            "Scored by the training itself; whether faces stand in train too was not looked for. "
-            f"`evenface evaluate RUN --split {scores['split']}` does."
+            "Scored by the training itself, in its own precision: `evenface evaluate`, in fp32, may count a few faces otherwise. Whether "
+            f"faces stand in train too was not looked for; `evenface evaluate RUN --split {scores['split']}` does."
         )
     elif scores["split"] == "train":
         found.append("These are the faces that it has learned from.")

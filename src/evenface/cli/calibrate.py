@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
 
 def tables(found: CalibrationReport) -> list[Grid]:
     """What was fitted, what it brings, class by class, and the decisions under each prior."""
+    from evenface.calibration import HOTTEST
     from evenface.report.grid import Grid
     from evenface.report.tables import percent
 
@@ -66,8 +67,10 @@ def tables(found: CalibrationReport) -> list[Grid]:
         for name, bias in c.bias.items()
     ]
     priors = [(name, percent(scores["overall"]), percent(scores["mean_recall"])) for name, scores in found.priors.items()]
+    hot = max(c.temperature, c.temperature_only) >= HOTTEST
+    flat = f"T is at its limit of {HOTTEST:g}: scores tell next to nothing of these faces; small errors only say that it is never sure."
     return [
-        Grid(f"Calibration on {where}", ("", "before", "T alone", "T and bias"), fits),
+        Grid(f"Calibration on {where}", ("", "before", "T alone", "T and bias"), fits, notes=(flat,) * hot),
         Grid("Of each class's score", ("class", "faces", "bias", "error before, %", "after, %"), tuple(classes)),
         Grid(
             "Decisions under each prior",

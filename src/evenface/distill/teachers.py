@@ -207,7 +207,9 @@ def _as_learned(x: Tensor, look: Alignment | None) -> Tensor:
 def _at(x: Tensor, size: int) -> Tensor:
     if x.shape[-1] == size:
         return x
-    return F.interpolate(x, size=(size, size), mode="bilinear", align_corners=False, antialias=size < x.shape[-1])
+    # In float32: on a CPU torch has no antialiasing of half-precision pictures.
+    at = F.interpolate(x.float(), size=(size, size), mode="bilinear", align_corners=False, antialias=size < x.shape[-1])
+    return at.to(x.dtype)
 
 
 def _sha256(path: Path) -> str:

@@ -164,19 +164,19 @@ def find_runs(entries: Sequence[str], beside: Path) -> tuple[list[Run], list[str
                 continue
             several = path.is_dir() and not _is_one(path)
             inside = sorted(path.glob("*/config.yaml")) if several else []
-            scores = [folder for folder in sorted(path.iterdir()) if folder.is_dir() and all_metrics(folder)] if several else []
+            scored = [folder for folder in sorted(path.iterdir()) if folder.is_dir() and all_metrics(folder)] if several else []
             ready = [file.parent for file in inside if (standing(file.parent / "best") / WEIGHTS).is_file()]
             starts = [run for run in ready if is_backbone(run / "best")]
             ready = [run for run in ready if run not in starts]
             ready.sort(key=lambda run: load_config(run / "config.yaml").method != "ce")  # the natural baseline; stable for the others
-            if inside and not ready and not starts and not scores:
+            if inside and not ready and not starts and not scored:
                 raise ConfigError(f"None of the {len(inside)} runs in {path} has a model; let one finish an epoch.")
             waiting = [file.parent.name for file in inside if file.parent not in (*ready, *starts)]
             if waiting:
                 notes.append(f"Without a model, and left out: {', '.join(waiting)} in {path}.")
             if starts:
                 notes.append(f"Starts without a head, and left out: {', '.join(run.name for run in starts)} in {path}.")
-            paths += [*ready, *scores] or [path] * (not starts)
+            paths += [*ready, *scored] or [path] * (not starts)
     paths = list(dict.fromkeys(paths))
     if not paths:
         raise ConfigError(f"There is no model in {', '.join(entries)}; starts without a head have no scores.")

@@ -183,13 +183,13 @@ def _with_n(comparison: Comparison, name: str) -> str:
 def wide(rate: float, interval: Any) -> str:
     """`76.3 [61.2, 87.0]`; a dash where there is no image."""
     text = percent(rate)
-    return text if text == "-" else f"{text} [{percent(interval[0])}, {percent(interval[1])}]"
+    return text if text == "-" or interval[0] == interval[1] else f"{text} [{percent(interval[0])}, {percent(interval[1])}]"
 
 
 def tall(rate: float, interval: Any) -> str:
     """The rate, and below it `61.2-87.0`, which seven columns of fit into a hundred."""
     text = percent(rate)
-    return text if text == "-" else f"{text}\n{percent(interval[0])}-{percent(interval[1])}"
+    return text if text == "-" or interval[0] == interval[1] else f"{text}\n{percent(interval[0])}-{percent(interval[1])}"
 
 
 def _minutes(minutes: Minutes, method: MethodScores) -> str:

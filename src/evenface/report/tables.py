@@ -42,7 +42,8 @@ def per_class_table(metrics: Mapping[str, Any], train_counts: Mapping[str, int] 
         rows.append((name, *train, str(row["n"]), _cell(row["recall"], row["ci95"]), percent(row["precision"]), percent(row["f1"])))
     blank = [""] * bool(train_counts)
     footer = [(title, *blank, str(metrics["n"]), _cell(metrics[key], metrics["ci95"][key]), "", "") for key, title in TITLES.items()]
-    head = ("class", *(["train"] if train_counts else []), "n", "recall", "precision", "F1")
+    column = f"train ({metrics['trained_on']})" if "trained_on" in metrics else "train"
+    head = ("class", *([column] if train_counts else []), "n", "recall", "precision", "F1")
     title = f"{metrics['dataset']} {metrics['split']}{_prior(metrics)}{_optimistic(metrics)}"
     return Grid(title, head, tuple(rows), tuple(footer), (_INTERVALS, *metrics_notes(metrics)))
 
@@ -146,7 +147,8 @@ def metrics_notes(metrics: Mapping[str, Any]) -> tuple[str, ...]:
     again = metrics["duplicates_of_train"]
     if again["n"]:
         rest = again["without"]
-        text = f"{again['n']} of {metrics['n']} images stand in train pixel for pixel"
+        where = f", from which this model did not learn: it knows {metrics['trained_on']}" if "trained_on" in metrics else ""
+        text = f"{again['n']} of {metrics['n']} images stand in train pixel for pixel{where}"
         if rest is not None:
             scores = ", ".join(f"{title} {_cell(rest[key], rest['ci95'][key])}" for key, title in TITLES.items())
             text += f"; without them (n {rest['n']}): {scores}"
@@ -175,8 +177,8 @@ def _signed(value: float) -> str:
 
 
 def _cell(rate: float | None, interval: Sequence[float] | None, gap: str = " ") -> str:
-    """`76.3 [61.2, 87.0]`."""
-    if interval is None or rate is None or math.isnan(rate):
+    """`76.3 [61.2, 87.0]`; the value alone where all resamples gave the same one, which tells nothing of other faces."""
+    if interval is None or rate is None or math.isnan(rate) or interval[0] == interval[1]:
         return percent(rate)
     return f"{percent(rate)}{gap}[{percent(interval[0])}, {percent(interval[1])}]"
 

@@ -81,7 +81,9 @@ def calibrate(
     require_sizes(batch_size, workers)
     config, run, folder = find_model(Path(target))
     if folder.resolve().is_relative_to(zoo.PRETRAINED):
-        raise ConfigError(f"{folder.name} ships with evenface and stays as it is; copy its folder ({folder}) and calibrate the copy.")
+        raise ConfigError(
+            f"{folder.name} ships with evenface and stays as it is; run `evenface models pack {folder.name} my_model` and calibrate that."
+        )
     chosen = resolve_device(device)
     kind, _ = resolve_precision(precision, chosen)
     # Else a training that goes on could put the weights of its next best epoch beside the calibration of this one.

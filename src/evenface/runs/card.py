@@ -50,4 +50,6 @@ def keep_notes(target: str | os.PathLike[str], file: str | os.PathLike[str]) -> 
 
 def _require_own(folder: Path) -> None:
     if folder.resolve().is_relative_to(zoo.PRETRAINED):
-        raise ConfigError(f"{folder.name} ships with evenface and stays as it is; copy its folder ({folder}) and write into the copy.")
+        raise ConfigError(
+            f"{folder.name} ships with evenface and stays as it is; run `evenface models pack {folder.name} my_model` and write into that."
+        )

@@ -145,6 +145,7 @@ def evaluate(
         if config.protocol == "paper" and Scoring(split, tta, prior) == Scoring("test"):  # which the epochs of log.csv were scored as
             provenance["paper"] = _as_papers_report(run / "log.csv")
     same_data = own_data or manifest.name == about.dataset
+    provenance |= {} if same_data or about.dataset is None else {"trained_on": about.dataset}
     fitted_here = prior != "model" and about.fitted is not None and (about.fitted.dataset, about.fitted.split) == (manifest.name, split)
     met = manifest.name in about.learned_whole
     known = same_data and (split == "train" or chosen_on(about, split))

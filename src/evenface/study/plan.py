@@ -72,9 +72,11 @@ def plan(
             start from come with them.
 
     Raises:
-        ConfigError: an unknown name, or `init` where no run starts from a file.
+        ConfigError: an unknown name, `init` where no run starts from a file, or an output that is a training run itself.
     """
     where = Path(output) if output is not None else recipe.output
+    if (where / "config.yaml").is_file():
+        raise ConfigError(f"{where} is the folder of a training; name another one for the study with -o/--output.")
     wanted = set(recipe.runs) if only is None else _wanted(recipe, only)
     change = {} if data_dir is None else {"data_dir": data_dir}
     configs = {name: config_of(name, {**recipe.runs[name], **change}) for name in recipe.runs if name in wanted}

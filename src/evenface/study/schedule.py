@@ -145,7 +145,7 @@ def bring_to_end(
     reasons = {str(run): failed[run.folder] for run in runs if run.folder in failed}
     if came:
         done = sum(state.done for state in states.values())
-        raise Stopped(f"Stopped by {came[0]}: {done} of {len(states)} runs are done, those at work can be gone on with.", reasons)
+        raise Stopped(f"Stopped by {came[0]}: {done} of {len(states)} runs are done; the same command goes on with the study.", reasons)
     return reasons
 
 

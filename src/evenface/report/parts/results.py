@@ -108,7 +108,8 @@ def _classes(scores: Scores, found: ClassScores) -> Grid:
     rows = []
     for i, c in enumerate(scores.class_names):
         train = [f"{counts[c]:,}"] if counts else []
-        cells = [estimate(found.precision[i], found.precision_ci95[i]), f"{found.called[i]:,.0f}", estimate(found.f1[i], found.f1_ci95[i])]
+        precision = estimate(found.precision[i], found.precision_ci95[i]) if found.called[i] else "-"
+        cells = [precision, f"{found.called[i]:,.0f}", estimate(found.f1[i], found.f1_ci95[i])]
         rows.append((c, *train, f"{scores.n[i]:,}", estimate(recall.recall[i], recall.recall_ci95[i]), *cells))
     blank = [""] * bool(counts)
     total = f"{len(scores.true):,}"
@@ -116,7 +117,7 @@ def _classes(scores: Scores, found: ClassScores) -> Grid:
     head = ("class", *(["train"] if counts else []), "n", "recall", "precision", "called so", "F1")
     note = (
         "Percent [95 % interval]: Wilson's for a recall, stratified bootstrap for all others. Called so: faces that get this answer, of "
-        "which the precision is the share that is right."
+        "which the precision is the share that is right. No interval: all resamples gave the same, which tells nothing of other faces."
     )
     return Grid(f"{scores.dataset}, {scores.split}", head, tuple(rows), tuple(footer), (note,))
 
