@@ -36,12 +36,12 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 
 
 def main() -> int:
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
-        print("Install Chromium or Chrome; the page is opened in it.", file=sys.stderr)
-        return 1
     with tempfile.TemporaryDirectory() as place:
         predicted(Path(place))
+        browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+        if browser is None:
+            print("docs/page.webp is as it was: install Chromium or Chrome, in which the page is opened.", file=sys.stderr)
+            return 1
         page(Path(place), browser)
     return 0
 

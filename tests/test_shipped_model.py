@@ -117,6 +117,7 @@ def test_it_is_scored_by_its_name_and_not_written_to(tmp_path: Path) -> None:
     assert found.metrics["n"] == 63
     assert found.metrics["overall"] > 2 / 7
     assert found.metrics["cut_out"]["set"] is None
+    assert found.metrics["trained_on"] == "ferplus"
     notes = metrics_notes(found.metrics)
     assert any("learned from faces cut out as fer2013; how these are is not known." in note for note in notes)
     with pytest.raises(ConfigError, match="-o/--output"):

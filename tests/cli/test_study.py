@@ -86,7 +86,8 @@ def test_from_the_list_to_the_table(cli: Any, faces: Path, monkeypatch: pytest.M
     rows = list(csv.DictReader(Path("runs/small/table.csv").read_text().splitlines()))
     assert {row["run"] for row in rows} == {"ce", "eac"}
     for row in rows:
-        assert f"| {row['run']} | 0 | {100 * float(row['mean_recall']):.1f} " in table
+        spread = float(row["mean_recall_high"]) > float(row["mean_recall_low"])
+        assert f"| {row['run']} | 0 | {100 * float(row['mean_recall']):.1f} {'[' if spread else '|'}" in table
         assert f"{100 * float(row['mean_recall']):.1f}" in whole.out
 
     before = {path: path.read_bytes() for path in Path("runs").rglob("*") if path.is_file()}

@@ -9,10 +9,12 @@ import pytest
 
 from evenface.calibration import fit_calibration
 from evenface.report.gather import Scores, find_runs, read_scores
+from evenface.report.parts.classes import class_scores
 from evenface.report.parts.faces import doubtful
 from evenface.report.parts.maps import LESS, MORE, overlay, typical
 from evenface.report.parts.meaning import calibrated
 from evenface.report.parts.part import Context
+from evenface.report.parts.results import _classes
 from evenface.report.parts.summary import _weakest
 
 from .conftest import Made
@@ -44,6 +46,18 @@ def test_the_weakest_class_is_the_one_that_is_found_least(scores: Scores) -> Non
         wrong = [np.sum(scores.predicted[places][:, scores.true == np.argmin(recalls)] == c) for c in range(len(scores.class_names))]
         wrong[int(np.argmin(recalls))] = 0
         assert text.endswith(f"of them {scores.class_names[int(np.argmax(wrong))]}.")
+
+
+def test_what_was_never_called_so_has_no_precision(scores: Scores) -> None:
+    """Nothing of nothing is neither right nor wrong."""
+    one = np.full_like(scores.predicted, 0)
+    found = class_scores(dataclasses.replace(scores, predicted=one), scores.methods[0][1])
+    assert found.called.tolist() == [len(scores.true), 0, 0]
+    grid = _classes(scores, found)
+    precision, called = (grid.head.index(name) for name in ("precision", "called so"))
+    assert [row[called] for row in grid.rows] == [str(len(scores.true)), "0", "0"]
+    assert [row[precision] for row in grid.rows][1:] == ["-", "-"]
+    assert grid.rows[0][precision].startswith(f"{100 * np.mean(scores.true == 0):.1f} ")
 
 
 def test_errors_with_the_temperature_are_those_of_divided_logits(scores: Scores) -> None:

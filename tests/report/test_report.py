@@ -14,6 +14,7 @@ import pytest
 from sklearn.metrics import recall_score
 
 from evenface.cli.main import main
+from evenface.errors import ModelError
 from evenface.evaluation.records import read_metrics, read_predictions
 from evenface.report.report import Report, write_report
 
@@ -193,8 +194,14 @@ def test_a_model_without_a_run(made: Made, squares: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_scores_of_other_faces_or_of_another_model_are_not_shown_as_these(made: Made, squares: Path, tmp_path: Path) -> None:
-    """Both times the page, the name of the model and the split are the same."""
+def test_scores_of_other_faces_or_of_another_model_are_not_shown_as_these(
+    made: Made, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both times the page, the name of the model and the split are the same. Where new scores cannot be made, the former stay."""
+
+    def failing(*_: object, **__: object) -> None:
+        raise ModelError("no luck")
+
     few = Path(shutil.copytree(squares, tmp_path / "few"))
     (few / "test/happiness/0.png").unlink()
     for name, run in (("a", made.one), ("b", made.ce[1])):
@@ -202,6 +209,13 @@ def test_scores_of_other_faces_or_of_another_model_are_not_shown_as_these(made: 
     page, how = tmp_path / "report.html", {"dataset": "folder", "splits": ["test"], "with_faces": False, "workers": 1, **QUICK}
     first = plain(write_report([str(tmp_path / "a/model")], page, data_dir=str(squares), **how).page)  # type: ignore[arg-type]
     assert "47 test faces of squares" in first
+    (scores,) = (tmp_path / "report_files/scores").glob("model-*")
+    before = {path.name: path.read_bytes() for path in scores.iterdir()}
+    with monkeypatch.context() as broken:
+        broken.setattr("evenface.report.report.evaluate", failing)
+        with pytest.raises(ModelError):
+            write_report([str(tmp_path / "a/model")], page, data_dir=str(few), **how)  # type: ignore[arg-type]
+    assert {path.name: path.read_bytes() for path in scores.iterdir()} == before
     other = plain(write_report([str(tmp_path / "a/model")], page, data_dir=str(few), **how).page)  # type: ignore[arg-type]
     assert "46 test faces of few" in other
     write_report([str(tmp_path / "b/model")], page, data_dir=str(few), **how)  # type: ignore[arg-type]

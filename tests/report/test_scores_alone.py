@@ -65,6 +65,11 @@ def test_a_folder_of_scores_of_several_stands_for_them(made: Made, squares: Path
     runs, notes = find_runs([str(tmp_path / "scores")], tmp_path)
     assert [Path(run.name).name for run in runs] == ["a-run", "deepface", "fer"]
     assert notes == []
+    (tmp_path / "scores" / "fer" / "metrics-test.json").write_text("{")
+    runs, (note,) = find_runs([str(tmp_path / "scores")], tmp_path)
+    assert [Path(run.name).name for run in runs] == ["a-run", "deepface"]
+    assert "left out" in note
+    assert "fer" in note
 
 
 def test_a_tool_as_the_baseline(made: Made, squares: Path, tmp_path: Path) -> None:

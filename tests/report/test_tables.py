@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from evenface.cards.markdown import rate
 from evenface.errors import ConfigError, DataError, LabelError
 from evenface.evaluation.compare import Comparison, RunPredictions, compare_runs
 from evenface.evaluation.paired import Difference
 from evenface.evaluation.records import summarise
 from evenface.report.grid import Grid
+from evenface.report.parts.part import estimate
+from evenface.report.study import tall, wide
 from evenface.report.tables import class_order, comparison_table, methods_table, p_text, per_class_table, percent, points, runs_table
 
 
@@ -98,9 +101,9 @@ def test_duplicates_are_told() -> None:
 
 def test_of_a_model_on_other_data_it_is_said_whose_train_is_meant() -> None:
     text = per_class_table(metrics(duplicates=20, trained_on="ferplus"), TRAIN).text(width=200)
-    assert "20 of 306 images stand in train pixel for pixel, from which this model did not learn: it knows ferplus" in text
+    assert "20 of 306 images stand in train of rafdb (this model was trained on ferplus) pixel for pixel" in text
     assert "train (ferplus)" in text
-    assert "did not learn" not in per_class_table(metrics(duplicates=20), TRAIN).text(width=200)
+    assert "was trained on" not in per_class_table(metrics(duplicates=20), TRAIN).text(width=200)
 
 
 def test_an_interval_without_width_is_not_shown() -> None:
@@ -111,6 +114,17 @@ def test_an_interval_without_width_is_not_shown() -> None:
     assert row(text, "overall").split() == ["overall", "306", "22.2"]
     assert row(text, "mean recall").split() == ["mean", "recall", "306", "14.3"]
     assert "0.0 [0.0, 35.4]" in row(text, "fear")  # 7 faces: 1.96^2 / (7 + 1.96^2) = 0.354
+
+
+@pytest.mark.parametrize(
+    ("words", "gap", "end"),
+    [(estimate, " [", "]"), (rate, " [", "]"), (wide, " [", "]"), (tall, "\n", "")],
+    ids=["report", "card", "wide", "tall"],
+)
+def test_so_do_cards_and_the_pages_of_reports_and_studies(words: Any, gap: str, end: str) -> None:
+    between = "-" if gap == "\n" else ", "
+    assert words(0.25, (0.125, 0.5)) == f"25.0{gap}12.5{between}50.0{end}"
+    assert words(0.25, (0.25, 0.25)) == "25.0"
 
 
 def test_a_class_without_images_shows_a_dash() -> None:

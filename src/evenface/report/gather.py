@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evenface import zoo
-from evenface.errors import ConfigError
+from evenface.errors import ConfigError, DataError
 from evenface.evaluation.compare import Comparison, RunPredictions, compare_runs
 from evenface.evaluation.records import Predictions, Scoring, read_metrics, read_predictions
 from evenface.model_folder import WEIGHTS, ModelConfig, is_backbone, read_config, standing
@@ -164,7 +164,7 @@ def find_runs(entries: Sequence[str], beside: Path) -> tuple[list[Run], list[str
                 continue
             several = path.is_dir() and not _is_one(path)
             inside = sorted(path.glob("*/config.yaml")) if several else []
-            scored = [folder for folder in sorted(path.iterdir()) if folder.is_dir() and all_metrics(folder)] if several else []
+            scored = _scored(path, notes) if several else []
             ready = [file.parent for file in inside if (standing(file.parent / "best") / WEIGHTS).is_file()]
             starts = [run for run in ready if is_backbone(run / "best")]
             ready = [run for run in ready if run not in starts]
@@ -315,6 +315,17 @@ def _expanded(entry: str) -> list[Path]:
     found = [Path(name) for name in sorted(glob.glob(entry)) if Path(name).is_dir()]
     if not found:
         raise ConfigError(f"No folder fits the pattern {entry}; name run folders, such as runs/x.")
+    return found
+
+
+def _scored(path: Path, notes: list[str]) -> list[Path]:
+    """The folders of scores in a folder, by name; a sentence on each that cannot be read."""
+    found = []
+    for folder in sorted(each for each in path.iterdir() if each.is_dir()):
+        try:
+            found += [folder] * bool(all_metrics(folder))
+        except DataError as error:
+            notes.append(f"Scores that cannot be read, and left out: {error}")
     return found
 
 

@@ -8,11 +8,12 @@ It reads the scores that `evenface evaluate` stored; it scores what is missing o
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import errno
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,9 +110,9 @@ def write_report(
                     raise ConfigError(f"{what}; run: {evaluate_command(run, split, tta, prior, data)}")
                 tell(f"scoring {run.name} on {split}")
                 how: dict[str, Any] = {"split": split, "tta": tta, "prior": prior, "device": device, **scoring}
-                if run.scores.parent == folder / "scores":  # the report's own: those of other faces make way
-                    (run.scores / f"metrics-{Scoring(split, tta, prior).stem}.json").unlink(missing_ok=True)
-                evaluate(run.target, dataset=dataset, data_dir=data_dir, output=run.scores, command=command, **how)
+                own = run.scores.parent == folder / "scores"
+                with _making_way(run.scores / f"metrics-{Scoring(split, tta, prior).stem}.json") if own else contextlib.nullcontext():
+                    evaluate(run.target, dataset=dataset, data_dir=data_dir, output=run.scores, command=command, **how)
     context, missing = _context(runs, splits, tta, prior, data, resamples)
     parts = _parts(context, missing, notes, tell, with_faces, device)
     figures = [figure for part in parts for figure in part.figures]
@@ -131,6 +132,21 @@ def write_report(
     _remove_former(folder, {*(figure.name for figure in figures), *tables})
     write_text(path, text)
     return Report(path, folder, (*notes, *_unscored(missing, context)))
+
+
+@contextlib.contextmanager
+def _making_way(file: Path) -> Iterator[None]:
+    """Scores of other faces, which the report made itself, are away while new ones are made, and back where that fails."""
+    aside = file.with_suffix(".former")
+    if file.exists():
+        file.replace(aside)
+    try:
+        yield
+    except BaseException:
+        if aside.exists():
+            aside.replace(file)
+        raise
+    aside.unlink(missing_ok=True)
 
 
 def _unscored(missing: Sequence[tuple[Run, str]], context: Context) -> list[str]:

@@ -147,8 +147,8 @@ def metrics_notes(metrics: Mapping[str, Any]) -> tuple[str, ...]:
     again = metrics["duplicates_of_train"]
     if again["n"]:
         rest = again["without"]
-        where = f", from which this model did not learn: it knows {metrics['trained_on']}" if "trained_on" in metrics else ""
-        text = f"{again['n']} of {metrics['n']} images stand in train pixel for pixel{where}"
+        whose = f" of {metrics['dataset']} (this model was trained on {metrics['trained_on']})" if "trained_on" in metrics else ""
+        text = f"{again['n']} of {metrics['n']} images stand in train{whose} pixel for pixel"
         if rest is not None:
             scores = ", ".join(f"{title} {_cell(rest[key], rest['ci95'][key])}" for key, title in TITLES.items())
             text += f"; without them (n {rest['n']}): {scores}"
