@@ -90,11 +90,9 @@ def shown(scores: Scores) -> tuple[list[MethodScores], str]:
 def estimate(value: float | None, interval: Sequence[float] | NDArray[np.float64] | None) -> str:
     """`76.3 [61.2, 87.0]`, percent; a dash where there is no value, and no interval where all resamples gave the same one."""
     text = percent(value)
-    return (
-        text
-        if text == "-" or interval is None or interval[0] == interval[1]
-        else f"{text} [{percent(interval[0])}, {percent(interval[1])}]"
-    )
+    if text == "-" or interval is None or interval[0] == interval[1]:
+        return text
+    return f"{text} [{percent(interval[0])}, {percent(interval[1])}]"
 
 
 def members(scores: Scores, methods: Sequence[MethodScores]) -> list[tuple[str, list[int]]]:
